@@ -1,0 +1,81 @@
+"""What a network costs, in closed form from its `ArchSpec`: no torch, microseconds.
+
+The numbers that a trial records are measured on the built network (`nas.evaluation.complexity`); these serve where
+nothing is built: to bound a space, to scale a family to a target. A test holds the two equal.
+"""
+
+import math
+from dataclasses import dataclass
+
+from nas.spec import ArchSpec, BlockSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """Attributes:
+    num_params: Learnable parameters.
+    num_macs: Multiply-adds of the convolutions and the classifier in one forward pass of one image, as fvcore
+        counts them for those operators and as the paper's "FLOPs" column does.
+    num_activations: Values written by convolutions and the classifier in that pass (Radosavovic et al. 2020).
+    """
+
+    num_params: int
+    num_macs: int
+    num_activations: int
+
+
+class _Count:
+    """Running totals while walking through a network with square feature maps."""
+
+    def __init__(self, image_size: int) -> None:
+        self.size = image_size
+        self.num_params = self.num_macs = self.num_activations = 0
+
+    def conv(self, ins: int, outs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        """A convolution without bias, with padding (kernel - 1) / 2, and the BatchNorm behind it."""
+        self.size = math.ceil(self.size / stride)
+        weights = kernel * kernel * (ins // groups) * outs
+        self.num_params += weights + 2 * outs
+        self.num_macs += weights * self.size**2
+        self.num_activations += outs * self.size**2
+
+    def dense(self, ins: int, outs: int) -> None:
+        """A layer with bias on one position: a classifier or a half of squeeze-excitation."""
+        self.num_params += ins * outs + outs
+        self.num_macs += ins * outs
+        self.num_activations += outs
+
+    def block(self, block: BlockSpec) -> None:
+        hidden, kernel, stride = block.hidden_channels, block.kernel_size, block.stride
+        if block.kind == "mbconv":
+            if block.expands:
+                self.conv(block.in_channels, hidden)
+            self.conv(hidden, hidden, kernel, stride, groups=hidden)
+        elif block.expands:
+            self.conv(block.in_channels, hidden, kernel, stride)
+        else:
+            self.conv(block.in_channels, block.out_channels, kernel, stride)
+            return
+        if block.se_channels:
+            self.dense(hidden, block.se_channels)
+            self.dense(block.se_channels, hidden)
+        self.conv(hidden, block.out_channels)
+
+
+def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size: int | None = None) -> Complexity:
+    """Count a network's cost.
+
+    Args:
+        spec: The network.
+        num_classes: Outputs of the classifier.
+        in_channels: Channels of an image.
+        image_size: Pixels a side; None means the spec's training size.
+    """
+    count = _Count(image_size or spec.train_image_size)
+    count.conv(in_channels, spec.stem_channels, 3, spec.stem_stride)
+    for block in spec.blocks():
+        count.block(block)
+    last = spec.stages[-1].out_channels
+    count.conv(last, spec.head_channels)
+    count.dense(spec.head_channels, num_classes)
+    return Complexity(count.num_params, count.num_macs, count.num_activations)

@@ -1,0 +1,1 @@
+"""A candidate in, a `Measurement` out: proxy training, step time, complexity, memory."""

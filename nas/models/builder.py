@@ -1,0 +1,88 @@
+"""The shared model builder: a spec in, a network out. Search, training and export all use this one."""
+
+import math
+
+from torch import Tensor, nn
+
+from nas.errors import invalid
+from nas.models.blocks import FusedMBConv, MBConv, conv_norm_silu
+from nas.spec import ArchSpec, BlockSpec
+
+_BLOCKS = {"mbconv": MBConv, "fused": FusedMBConv}
+
+
+class EfficientNet(nn.Module):
+    """A network described by an `ArchSpec`.
+
+    Attributes:
+        spec: What it was built from.
+        features: Stem, one entry per stage, head convolution; names and order as in torchvision.
+        classifier: Dropout and the dense layer.
+    """
+
+    def __init__(self, spec: ArchSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        self.spec = spec
+        stages: list[nn.Module] = []
+        index, channels = 0, spec.stem_channels
+        for stage in spec.stages:
+            blocks = []
+            for block in stage.blocks(channels):
+                # Linear in the block's index, from 0 for the first (released code; the last one stays below the limit).
+                blocks.append(_build_block(block, spec.stochastic_depth * index / spec.num_blocks))
+                index += 1
+            channels = stage.out_channels
+            stages.append(nn.Sequential(*blocks))
+        self.features = nn.Sequential(
+            conv_norm_silu(in_channels, spec.stem_channels, 3, spec.stem_stride),
+            *stages,
+            conv_norm_silu(channels, spec.head_channels, 1),
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(
+            nn.Dropout(spec.dropout, inplace=True), nn.Linear(spec.head_channels, num_classes)
+        )
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, in_channels, H, W) to logits (N, num_classes)."""
+        logits: Tensor = self.classifier(self.avgpool(self.features(images)).flatten(1))
+        return logits
+
+
+def build_model(spec: ArchSpec, num_classes: int = 1000, in_channels: int = 3) -> EfficientNet:
+    """Build the network that `spec` describes, with freshly initialised weights.
+
+    Args:
+        spec: The architecture, from a search, from `get_arch` or from `ArchSpec.load`.
+        num_classes: Outputs of the classifier, at least 1.
+        in_channels: Channels of an image, at least 1.
+
+    Raises:
+        InvalidInputError: If `num_classes` or `in_channels` is below 1.
+    """
+    for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if value < 1:
+            raise invalid(name, "at least 1", value, "Correct the value.")
+    return EfficientNet(spec, num_classes, in_channels)
+
+
+def _build_block(block: BlockSpec, drop_probability: float) -> nn.Module:
+    return _BLOCKS[block.kind](block, drop_probability)
+
+
+def _initialise(module: nn.Module) -> None:
+    """The released code's initialisation (effnetv2_model.py): normal with variance 2 / fan_out, dense uniform.
+
+    Fan-out counts one group, which gives a depthwise 3x3 convolution a standard deviation of 0.47; torchvision's own
+    networks divide by all channels there and start with depthwise weights smaller by the root of their number.
+    """
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        bound = 1.0 / math.sqrt(module.out_features)
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.zeros_(module.bias)

@@ -128,7 +128,7 @@ class SearchSpace(ABC):
 
     def suggest(self, trial: "optuna.trial.BaseTrial") -> ArchSpec:
         """Ask an Optuna trial for every choice and return the network it stands for."""
-        return self.decode({key: trial.suggest_categorical(key, values) for key, values in self.choices.items()})
+        return self.decode({key: trial.suggest_categorical(key, values) for key, values in self.choices.items()})  # type: ignore[misc]
 
     def excess(self, spec: ArchSpec) -> float:
         """Return how far `spec` is outside the bounds (see `Bounds.excess`): 0 or less is inside."""
@@ -158,7 +158,8 @@ class SearchSpace(ABC):
                         yield changed
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {len(self.choices)} choices, {self.num_configurations:.3g} configurations)"
+        size = f"{len(self.choices)} choices, {self.num_configurations:.3g} configurations"
+        return f"{type(self).__name__}({self.name!r}, {size})"
 
 
 @dataclass(frozen=True, slots=True)

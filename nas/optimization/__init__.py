@@ -1,0 +1,1 @@
+"""What the search optimises and how it proposes candidates: objectives, samplers, Pareto maths. No torch."""

@@ -1,0 +1,84 @@
+"""What the toolkit keeps on Optuna's trials, and the only code that writes or reads it.
+
+A trial that is asked for ends as one of:
+
+- *measured* (COMPLETE): a candidate that was evaluated; its `Measurement` is a user attribute,
+- *failed* (FAIL with a reason): a candidate whose evaluation failed; it used up budget,
+- *repeat* (COMPLETE or FAIL, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
+- *outside* (PRUNED, constraint above 0): outside the space's bounds, never trained; free,
+- *interrupted* (FAIL with `interrupted`): was running when the search was stopped and is queued again; free.
+"""
+
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nas.evaluation.measurement import Measurement
+from nas.optimization.objectives import Objective
+from nas.spec import ArchSpec
+
+ARCH = "arch"
+ARCH_ID = "arch_id"
+MEASUREMENT = "measurement"
+FAIL_REASON = "fail_reason"
+REPEAT_OF = "repeat_of"
+INTERRUPTED = "interrupted"
+ORIGIN = "origin"
+"""Where the parameters came from: "sampler", or the name of the reference network in a warm start."""
+
+
+def describe(trial: Trial, spec: ArchSpec) -> None:
+    """Keep on a running trial which network it is."""
+    trial.set_user_attr(ARCH, spec.to_dict())
+    trial.set_user_attr(ARCH_ID, spec.arch_id)
+
+
+def tell_measured(study: optuna.Study, trial: Trial, measurement: Measurement, objective: Objective) -> None:
+    """End a trial with what was measured. The measurement is one record, so that a kill leaves all of it or nothing."""
+    trial.set_user_attr(MEASUREMENT, measurement.to_dict())
+    study.tell(trial, objective.values(measurement))
+
+
+def tell_failed(study: optuna.Study, trial: Trial, reason: str) -> None:
+    """End a trial whose evaluation failed."""
+    trial.set_user_attr(FAIL_REASON, reason)
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def tell_repeat(study: optuna.Study, trial: Trial, original: FrozenTrial) -> None:
+    """End a trial that is equal to a finished one, with the same values or the same failure."""
+    trial.set_user_attr(REPEAT_OF, original.number)
+    if original.state == TrialState.COMPLETE:
+        study.tell(trial, original.values)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
+
+
+def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
+    """End a trial outside the space's bounds; samplers that know constraints learn from `excess`."""
+    trial.set_constraint("bounds", excess)
+    study.tell(trial, state=TrialState.PRUNED)
+
+
+def is_candidate(trial: FrozenTrial) -> bool:
+    """Whether a finished trial was evaluated and so used up budget."""
+    if REPEAT_OF in trial.user_attrs or INTERRUPTED in trial.user_attrs:
+        return False
+    return trial.state == TrialState.COMPLETE or (trial.state == TrialState.FAIL and FAIL_REASON in trial.user_attrs)
+
+
+def candidates(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the evaluated trials, measured and failed, in the order in which they were asked for."""
+    return [trial for trial in study.get_trials(deepcopy=False) if is_candidate(trial)]
+
+
+def measurement_of(trial: FrozenTrial) -> Measurement | None:
+    """Return what was measured of a trial, or None."""
+    plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)
+    return None if plain is None else Measurement.from_dict(plain)
+
+
+def spec_of(trial: FrozenTrial) -> ArchSpec:
+    """Return the network that a described trial stands for."""
+    return ArchSpec.from_dict(trial.user_attrs[ARCH])

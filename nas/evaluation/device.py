@@ -1,0 +1,39 @@
+"""Names of devices, checked before any work."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from nas.errors import invalid
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called `name`, for example "cpu", "cuda:0" or "auto" (an accelerator where there is one).
+
+    Raises:
+        InvalidInputError: If torch knows no such device or this machine has none.
+    """
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return found or torch.device("cpu")
+    here = f"cpu, {found.type}:0" if found else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise invalid("device", "a device name like cpu or cuda:0", name, f"This machine has: {here}.") from None
+    if device.type == "cpu":
+        return torch.device("cpu")
+    if found is None or device.type != found.type or (device.index or 0) >= torch.accelerator.device_count():
+        raise invalid("device", "on this machine", name, f"This machine has: {here}.")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return the hardware's name, for example "NVIDIA H100 80GB HBM3" or "AMD EPYC 7763"."""
+    if device.type == "cpu":
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return models[0] if models else platform.processor() or platform.machine()
+    return str(torch.get_device_module(device).get_device_name(device))

@@ -1,0 +1,144 @@
+"""The proxy: a candidate is built, counted, timed, trained briefly and validated."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from nas.data import Dataset, load_dataset
+from nas.evaluation.complexity import count_macs, count_params
+from nas.evaluation.device import device_name, resolve_device
+from nas.evaluation.fidelity import Fidelity
+from nas.evaluation.job import Evaluate, Job
+from nas.evaluation.measurement import Measurement
+from nas.evaluation.step_time import StepTimer
+from nas.models import build_model
+from nas.spec import ArchSpec
+from nas.training.loop import Trainer, compute_dtype, fit, normaliser, predict, reestimate_batch_norm
+from nas.training.recipe import Recipe
+
+PROXY_RECIPE = Recipe()
+"""Chosen by measurement: results/fashion_hard/README.md."""
+
+
+@dataclass(frozen=True)
+class ProxyFactory:
+    """Builds a `ProxyEvaluator` where it will run; plain data, so that it can be sent to a worker process.
+
+    Attributes:
+        data: Name or path of the data set.
+        image_size: Pixels a side at which images are held; None means their own.
+        val_images: Size of the validation split; None means the data set's default.
+        data_seed: Seed of the split.
+        reference: The network that step time and parameters are relative to.
+        device: For example "cpu" or "cuda:0".
+        recipe: Of proxy training.
+    """
+
+    data: str
+    image_size: int | None
+    val_images: int | None
+    data_seed: int
+    reference: ArchSpec
+    device: str
+    recipe: Recipe = PROXY_RECIPE
+
+    def __call__(self) -> Evaluate:
+        device = resolve_device(self.device)
+        if device.type == "cpu":
+            # Small networks train fastest with one thread a process, and several processes.
+            torch.set_num_threads(1)
+        dataset = load_dataset(
+            self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
+        )
+        return ProxyEvaluator(dataset, self.reference, device, self.recipe)
+
+
+class ProxyEvaluator:
+    """Measures candidates on one data set and one device.
+
+    Args:
+        dataset: Moved to the device and held there.
+        reference: The network that step time and parameters are relative to.
+        device: Where everything runs.
+        recipe: Of proxy training; its batch size is also that of timed steps.
+    """
+
+    def __init__(
+        self, dataset: Dataset, reference: ArchSpec, device: torch.device, recipe: Recipe = PROXY_RECIPE
+    ) -> None:
+        self.dataset, self.reference, self.device, self.recipe = dataset.to(device), reference, device, recipe
+        self._reference_params = count_params(self._build(reference))
+        self._timer = StepTimer(
+            reference,
+            num_classes=dataset.num_classes,
+            in_channels=dataset.in_channels,
+            image_size=reference.train_image_size,
+            recipe=recipe,
+            device=device,
+        )
+
+    def __call__(self, job: Job) -> Measurement:
+        """Measure one candidate.
+
+        Raises:
+            DivergedError: If its loss does not stay finite.
+            torch.OutOfMemoryError: If it does not fit.
+        """
+        start = time.perf_counter()
+        torch.manual_seed(job.seed)
+        model = self._build(job.spec).to(self.device)
+        num_params = count_params(model)
+        size = self._timer.image_size
+        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
+        timed_from = time.perf_counter()
+        step_time = self._timer.measure(job.spec)
+        trained_from = time.perf_counter()
+        # Timing drew random numbers: start again, so that training depends on the seed alone.
+        torch.manual_seed(job.seed)
+        accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
+        end = time.perf_counter()
+        return Measurement(
+            accuracy=accuracy,
+            accuracy_stderr=math.sqrt(accuracy * (1 - accuracy) / len(self.dataset.val)),
+            train_loss=train_loss,
+            step_time_s=step_time.step_time_s,
+            step_time_spread_s=step_time.step_time_spread_s,
+            relative_step_time=step_time.relative_step_time,
+            relative_step_time_spread=step_time.relative_step_time_spread,
+            step_batch_size=self.recipe.batch_size,
+            step_image_size=size,
+            num_params=num_params,
+            relative_params=num_params / self._reference_params,
+            num_macs=num_macs,
+            peak_memory_bytes=step_time.peak_memory_bytes,
+            fidelity=str(job.fidelity),
+            seed=job.seed,
+            device=str(self.device),
+            device_name=device_name(self.device),
+            dtype=str(compute_dtype(self.device)).removeprefix("torch."),
+            torch_version=torch.__version__,
+            train_s=end - trained_from,
+            timing_s=trained_from - timed_from,
+            wall_s=end - start,
+        )
+
+    def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:
+        """Train `spec` from scratch and validate it.
+
+        Returns:
+            Top-1 accuracy on the validation split, 0 to 1, and the training loss at the end.
+        """
+        torch.manual_seed(seed)
+        trainer = Trainer(self._build(spec), self.recipe, self.device)
+        train, val = self.dataset.train, self.dataset.val
+        data = train.subset(min(fidelity.train_images, len(train)))
+        normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
+        loss = fit(trainer, data, fidelity.epochs, normalise, seed)
+        reestimate_batch_norm(trainer.model, data, normalise)
+        predicted = predict(trainer.model, val, normalise).argmax(1)
+        return (predicted == val.labels).double().mean().item(), loss
+
+    def _build(self, spec: ArchSpec) -> torch.nn.Module:
+        return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)

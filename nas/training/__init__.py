@@ -1,0 +1,1 @@
+"""Training networks: the recipe and the one loop that the proxy and final training share."""

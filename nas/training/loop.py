@@ -1,0 +1,175 @@
+"""The training loop, validation, and BatchNorm re-estimation, on data that is held on the device."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.data.batches import augment, epoch_order, prepare
+from nas.data.dataset import Dataset, ImageSet
+from nas.training.recipe import Recipe
+
+EVAL_BATCH_SIZE = 500
+
+
+class DivergedError(ArithmeticError):
+    """The training loss is no longer finite."""
+
+
+Normalise = Callable[[Tensor], Tensor]
+"""From stored images, uint8 (N, C, H, W), to what the network reads: float, channels-last, at its image size."""
+
+
+def normaliser(dataset: Dataset, image_size: int | None = None) -> Normalise:
+    """Return the normalisation by a data set's own mean and standard deviation, at one image size."""
+    return partial(
+        prepare, mean=dataset.mean, std=dataset.std, memory_format=torch.channels_last, image_size=image_size
+    )
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return mixed precision for convolutions on an accelerator; full precision on the CPU, where it is slower."""
+    return torch.autocast(device.type, dtype=compute_dtype(device), enabled=device.type != "cpu")
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """Return what convolutions compute in: bfloat16 on an accelerator that has it, else float16; float32 on the CPU."""
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Return SGD with Nesterov momentum whose weight decay leaves out biases and norms (all one-dimensional)."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+class Trainer:
+    """One network and its optimizer; `step` is what is timed and what is trained with."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, device: torch.device) -> None:
+        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe = recipe
+        self.device = device
+        self.optimizer = make_optimizer(self.model, recipe)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=compute_dtype(device) == torch.float16)
+
+    def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Do one training step on normalised images; return the loss, still on the device."""
+        with autocast(self.device):
+            logits = self.model(inputs)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+
+def training_batches(
+    data: ImageSet, recipe: Recipe, num_epochs: int, normalise: Normalise, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield augmented, normalised batches of every epoch; a last incomplete batch of an epoch is left out.
+
+    Order and augmentation depend on `seed` alone, so that networks trained with one seed see the same images.
+    """
+    device = data.images.device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draws on every device
+    size = min(recipe.batch_size, len(data))
+    for _ in range(num_epochs):
+        order = epoch_order(len(data), generator).to(device)
+        for start in range(0, len(data) - size + 1, size):
+            chosen = order[start : start + size]
+            images = augment(data.images[chosen], generator, flip=recipe.flip, shift=recipe.shift)
+            yield normalise(images), data.labels[chosen]
+
+
+def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
+    """Return how many batches `training_batches` yields."""
+    return num_epochs * (len(data) // min(recipe.batch_size, len(data)))
+
+
+def fit(
+    trainer: Trainer,
+    data: ImageSet,
+    num_epochs: int,
+    normalise: Normalise,
+    seed: int,
+    on_step: Callable[[int, Tensor], None] | None = None,
+) -> float:
+    """Train over all epochs with the recipe's schedule.
+
+    Args:
+        trainer: The network and its recipe.
+        data: Training images on the trainer's device.
+        num_epochs: Passes over them.
+        normalise: From stored to network images.
+        seed: Of data order and augmentation.
+        on_step: Called with the number of the step, from 1, and its loss.
+
+    Returns:
+        The mean loss of the last tenth of the steps.
+
+    Raises:
+        DivergedError: As soon as a check, made about twenty times a run, finds a loss that is not finite.
+    """
+    trainer.model.train()
+    total = num_steps(data, trainer.recipe, num_epochs)
+    losses: list[Tensor] = []
+    for step, (inputs, labels) in enumerate(training_batches(data, trainer.recipe, num_epochs, normalise, seed)):
+        trainer.set_learning_rate(trainer.recipe.rate(step, total))
+        losses.append(trainer.step(inputs, labels))
+        # Reading a loss waits for the device, so it is not done every step.
+        if (step + 1) % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
+            raise DivergedError(f"training loss is {losses[-1].item()} at step {step + 1} of {total}")
+        if on_step is not None:
+            on_step(step + 1, losses[-1])
+    tail = torch.stack(losses[-max(1, total // 10) :]).mean().item()
+    if tail != tail:
+        raise DivergedError(f"training loss is {tail} at the end")
+    return tail
+
+
+@torch.no_grad()
+def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise, num_batches: int = 8) -> None:
+    """Replace BatchNorm's running statistics by the plain average over fresh batches of training images.
+
+    After few steps the running averages lag far behind the weights: accuracy can read as chance where they are fine.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    was_training = model.training
+    model.train()
+    size = min(256, len(data))
+    for start in range(0, min(len(data), num_batches * size) - size + 1, size):
+        with autocast(data.images.device):
+            model(normalise(data.images[start : start + size]))
+    model.train(was_training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def predict(model: nn.Module, data: ImageSet, normalise: Normalise) -> Tensor:
+    """Return logits (N, num_classes) in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    with autocast(data.images.device):
+        logits = [model(normalise(images)).float() for images in data.images.split(EVAL_BATCH_SIZE)]
+    model.train(was_training)
+    return torch.cat(logits)

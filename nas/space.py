@@ -48,7 +48,9 @@ class Bounds:
             if value is not None and value < 1:
                 raise invalid(limit.name, "at least 1, or None", value, "Correct the bounds.")
         if (self.min_num_params or 0) > (self.max_num_params or math.inf):
-            raise invalid("min_num_params", f"at most {self.max_num_params}", self.min_num_params, "Swap the bounds.")
+            raise invalid(
+                "min_num_params", f"at most {self.max_num_params}", self.min_num_params, "Correct the bounds."
+            )
 
     def excess(self, spec: ArchSpec) -> float:
         """Return by what factor, as a natural logarithm, `spec` is outside: 0 or less is inside; lower is better."""

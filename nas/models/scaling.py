@@ -41,10 +41,11 @@ _LARGER = {
     "L": _Coefficients(exact(2.0), exact(3.1), exact(0.2)),
 }
 
-# Base layers of the last stage but one, 5 in S and 6 in M and L, and of the stage that M and L have more; base
-# channels of that stage, 320, against 192 of the stage before it.
+# The last stage but one has 5 base layers in S, 6 in M and L. The stage that M and L have more has 2 base layers and
+# 320 base channels after a stage with 8 and 192. Two is also the most: a network whose last stage is shallow gets a
+# shallow one more, which would otherwise be most of the network.
 _DEEPER = Fraction(6, 5)
-_ADDED_LAYERS = 2
+_ADDED_LAYERS, _MAX_ADDED_LAYERS = Fraction(2, 8), Fraction(2)
 _ADDED_WIDTH = Fraction(320, 192)
 
 _TRAIN_GROWTH, _MAX_TRAIN_SIZE = Fraction(384, 300), 384
@@ -92,8 +93,7 @@ def _base_stages(spec: ArchSpec) -> list[_BaseStage]:
     if len(base) >= 3:  # With fewer, the stage before the last is also the first, and no later stage.
         base[-2] = replace(base[-2], layers=base[-2].layers * _DEEPER)
     if len(base) < MAX_STAGES:
-        # In a network that ends in a stage of one or two layers, the added stage must not outgrow it.
-        layers = min(Fraction(_ADDED_LAYERS), last.layers)
+        layers = min(last.layers * _ADDED_LAYERS, _MAX_ADDED_LAYERS)
         floor = replace(last.floor, stride=1, num_layers=1)
         base.append(_BaseStage(layers, last.channels * _ADDED_WIDTH, floor))
     return base

@@ -99,8 +99,8 @@ def test_shallow_networks_grow_in_every_stage_but_not_out_of_shape(layers):
     family = scale_family(spec)
     for scaled in (family["M"], family["L"]):
         assert len(scaled.stages) == len(layers) + 1
-        assert {s.num_layers for s in scaled.stages} <= {2, 3}
-    assert family["L"].stages[-1].out_channels <= 2 * family["L"].stages[-2].out_channels
+        assert {s.num_layers for s in scaled.stages[:-1]} <= {2, 3}
+        assert scaled.stages[-1].num_layers == 1
 
 
 def test_the_last_stage_but_one_is_deepened_from_three_stages_on():
@@ -113,7 +113,12 @@ def test_the_last_stage_but_one_is_deepened_from_three_stages_on():
 
 def test_the_added_stage_copies_the_last_with_stride_one():
     spec = ArchSpec(8, (stage(4, 16), StageSpec("fused", 2, 5, 2, 64, 9)), 64)
-    assert scale_family(spec)["L"].stages[-1] == StageSpec("fused", 2, 5, 1, 160, 7)
+    assert scale_family(spec)["L"].stages[-1] == StageSpec("fused", 2, 5, 1, 160, 4)
+
+
+@pytest.mark.parametrize(("last", "added"), [(1, 1), (2, 1), (9, 3), (15, 5), (40, 5)])
+def test_the_added_stage_is_a_quarter_as_deep_as_the_last_and_has_at_most_the_published_layers(last, added):
+    assert scale_family(ArchSpec(8, (stage(last),), 64))["M"].stages[-1].num_layers == added
 
 
 def test_tables_at_their_limits_stay_within_them():

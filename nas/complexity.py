@@ -7,6 +7,7 @@ nothing is built: to bound a space, to scale a family to a target. A test holds 
 import math
 from dataclasses import dataclass
 
+from nas.errors import invalid
 from nas.spec import ArchSpec, BlockSpec
 
 
@@ -70,8 +71,15 @@ def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size
         num_classes: Outputs of the classifier.
         in_channels: Channels of an image.
         image_size: Pixels a side; None means the spec's training size.
+
+    Raises:
+        InvalidInputError: If one of the numbers is below 1.
     """
-    count = _Count(image_size or spec.train_image_size)
+    size = spec.train_image_size if image_size is None else image_size
+    for name, value in (("num_classes", num_classes), ("in_channels", in_channels), ("image_size", size)):
+        if value < 1:
+            raise invalid(name, "at least 1", value, "Correct the value.")
+    count = _Count(size)
     count.conv(in_channels, spec.stem_channels, 3, spec.stem_stride)
     for block in spec.blocks():
         count.block(block)

@@ -5,6 +5,7 @@ as a single line and exits with code 2.
 """
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -25,14 +26,26 @@ def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError
         value: What was found; long values are shortened.
         todo: One sentence on what to do about it.
     """
-    shown = repr(value)
-    if len(shown) > 120:
-        shown = f"{shown[:117]}..."
-    return InvalidInputError(f"`{name}` must be {rule}, got {shown}. {todo}")
+    return InvalidInputError(f"`{name}` must be {rule}, got {_shorten(value)}. {todo}")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for the closest known word, else the list of what is known."""
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the known name closest to `word`, else the list of what is known."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
+    close = difflib.get_close_matches(word, names, n=1) if isinstance(word, str) else []
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(names)}."
+
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 4
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 16
+_REPR.maxstring = _REPR.maxother = 100
+
+
+def _shorten(value: object) -> str:
+    """Show any value on one line, however long or deep: plain `repr` fails on some that a file may hold."""
+    try:
+        shown = _REPR.repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits.
+        return f"a {type(value).__name__} too long to show"
+    return shown if len(shown) <= 120 else f"{shown[:117]}..."

@@ -8,7 +8,7 @@ it (Tan & Le 2021, section 3.3); other layouts subclass `SearchSpace` and implem
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,16 @@ class Bounds:
     max_num_params: int | None = None
     max_num_macs: int | None = None
     max_num_activations: int | None = None
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value is not None and value < 1:
+                raise invalid(limit.name, "at least 1, or None", value, "Correct the bounds.")
+        if (self.min_num_params or 0) > (self.max_num_params or math.inf):
+            raise invalid(
+                "min_num_params", f"at most {self.max_num_params}", self.min_num_params, "Correct the bounds."
+            )
 
     def excess(self, spec: ArchSpec) -> float:
         """Return by what factor, as a natural logarithm, `spec` is outside: 0 or less is inside; lower is better."""
@@ -86,17 +96,22 @@ class SearchSpace(ABC):
         self.choices = {key: tuple(values) for key, values in choices.items() if len(values) > 1}
         self.fixed = {key: values[0] for key, values in choices.items() if len(values) == 1}
         self.bounds = bounds or Bounds()
-        self.references = {key: dict(params) for key, params in (references or {}).items()}
-        for params in self.references.values():
+        self.references: dict[str, dict[str, Value]] = {}
+        for key, params in (references or {}).items():
             self.check(params)
+            self.references[key] = {choice: params[choice] for choice in self.choices}
 
     @abstractmethod
     def decode(self, params: Params) -> ArchSpec:
-        """Return the network that `params` stand for; fixed parameters may be left out."""
+        """Return the network that `params` stand for; fixed parameters may be left out.
+
+        Raises:
+            InvalidInputError: If `params` are not of this space (see `check`).
+        """
 
     @abstractmethod
     def encode(self, spec: ArchSpec) -> dict[str, Value]:
-        """Return parameters that decode to `spec`.
+        """Return the parameters, fixed ones left out, that decode to a network equal to `spec` (same `arch_id`).
 
         Raises:
             InvalidInputError: If the space does not hold `spec`.
@@ -223,8 +238,18 @@ class StagewiseSpace(SearchSpace):
         for index, stage in enumerate(stages, start=1):
             choices |= {f"s{index}_{name}": getattr(stage, name) for name in _STAGE_FIELDS}
         super().__init__(name, choices, bounds=bounds, references=references)
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        """Decode every value once: one that no network can have must not wait for the middle of a search."""
+        first = {key: values[0] for key, values in self.choices.items()}
+        self.decode(first)
+        for key, values in self.choices.items():
+            for value in values:
+                self.decode({**first, key: value})
 
     def decode(self, params: Params) -> ArchSpec:
+        self.check(params)
         values = {**self.fixed, **params}
         stem_stride, *strides = (int(part) for part in str(values["strides"]).split("-"))
         stages = []

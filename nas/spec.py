@@ -7,20 +7,20 @@ Both are frozen, checked when made, and written to and read from JSON. They know
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nas.errors import did_you_mean, invalid
+from nas.errors import InvalidInputError, did_you_mean, invalid
 
 BlockKind = Literal["mbconv", "fused"]
 """MBConv (inverted bottleneck with a depthwise convolution) or Fused-MBConv (one regular convolution instead)."""
 
 FORMAT = "nas.arch/1"
 
-# Limits on what a table may ask for: far beyond any useful network, small enough that a file from a
-# stranger cannot ask for terabytes.
+# Limits on each number of a table, far beyond any useful network. Numbers within them can still multiply to
+# terabytes of weights; the model builder limits the sum.
 MAX_CHANNELS = 16_384
 MAX_LAYERS = 256
 MAX_STAGES = 32
@@ -39,7 +39,6 @@ class BlockSpec:
         kernel_size: Side of the spatial convolution, odd.
         stride: 1 or 2.
         se_channels: Squeezed channels of squeeze-excitation; 0 where there is none.
-        expands: Whether the block has an expansion (`expand_ratio` above 1).
     """
 
     kind: BlockKind
@@ -52,6 +51,7 @@ class BlockSpec:
 
     @property
     def expands(self) -> bool:
+        """Whether the block widens its input first (`expand_ratio` above 1)."""
         return self.hidden_channels != self.in_channels
 
     @property
@@ -84,9 +84,7 @@ class StageSpec:
 
     def __post_init__(self) -> None:
         if self.block not in get_args(BlockKind):
-            raise invalid(
-                "block", '"mbconv" or "fused"', self.block, did_you_mean(str(self.block), get_args(BlockKind))
-            )
+            raise invalid("block", '"mbconv" or "fused"', self.block, did_you_mean(self.block, get_args(BlockKind)))
         _check_int("expand_ratio", self.expand_ratio, 1, 64)
         _check_int("kernel_size", self.kernel_size, 1, 31)
         if self.kernel_size % 2 == 0:
@@ -145,6 +143,8 @@ class ArchSpec:
     name: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stages, Iterable):
+            raise invalid("stages", "a sequence of StageSpec", self.stages, "Build each stage with StageSpec(...).")
         object.__setattr__(self, "stages", tuple(self.stages))
         _check_int("stem_channels", self.stem_channels, 1, MAX_CHANNELS)
         _check_int("number of stages", len(self.stages), 1, MAX_STAGES)
@@ -189,11 +189,10 @@ class ArchSpec:
         The canonical form is the list of blocks, so that a stage written as two equal ones has the same identity.
         Dropout and stochastic depth are part of the network; image sizes and the name are not.
         """
-        blocks = [list(asdict(block).values()) for block in self.blocks()]
         canonical = [
             self.stem_channels,
             self.stem_stride,
-            blocks,
+            [astuple(block) for block in self.blocks()],
             self.head_channels,
             self.dropout,
             self.stochastic_depth,
@@ -203,8 +202,7 @@ class ArchSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `ArchSpec.from_dict` is the inverse."""
         plain = asdict(self)
-        plain["stages"] = [asdict(stage) for stage in self.stages]
-        return {"format": FORMAT, **plain}
+        return {"format": FORMAT, **plain, "stages": list(plain["stages"])}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "ArchSpec":
@@ -223,11 +221,8 @@ class ArchSpec:
         stages = values["stages"]
         if not isinstance(stages, list | tuple):
             raise invalid("stages", "a list", stages, "Give one object per stage.")
-        for stage in stages:
-            if not isinstance(stage, Mapping):
-                raise invalid("stage", "a JSON object", stage, "Give one object per stage.")
-            _check_keys("stage", stage, StageSpec)
-        return cls(**{**values, "stages": tuple(StageSpec(**stage) for stage in stages)})
+        values["stages"] = tuple(_stage_from_dict(number, stage) for number, stage in enumerate(stages, start=1))
+        return cls(**values)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the spec as JSON; an existing file is replaced in one step, so that a reader never sees half."""
@@ -251,8 +246,18 @@ class ArchSpec:
             raise invalid("architecture file", "JSON", str(path), f"It does not parse: {error}.") from error
         try:
             return cls.from_dict(plain)
-        except ValueError as error:
-            raise type(error)(f"{path}: {error}") from error
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from error
+
+
+def _stage_from_dict(number: int, plain: object) -> StageSpec:
+    if not isinstance(plain, Mapping):
+        raise invalid(f"stage {number}", "a JSON object", plain, "Give one object per stage.")
+    try:
+        _check_keys("stage", plain, StageSpec)
+        return StageSpec(**plain)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"stage {number}: {error}") from error
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
@@ -266,23 +271,15 @@ def _fraction(name: str, value: object, *, upper_included: bool = False) -> floa
         raise invalid(name, rule, value, "Correct the value.")
     if not (0 <= value < 1 or (upper_included and value == 1)):
         raise invalid(name, rule, value, "Correct the value.")
-    return float(value)
+    return float(value) + 0.0  # Adding zero turns -0.0, which is equal to 0.0 but prints differently, into 0.0.
 
 
 def _check_keys(what: str, values: Mapping[str, Any], cls: type[ArchSpec] | type[StageSpec]) -> None:
     known = {f.name for f in fields(cls)}
-    unknown = sorted(str(key) for key in values if key not in known)
+    unknown = [key for key in values if key not in known]
     if unknown:
         raise invalid(f"{what} keys", f"among {', '.join(sorted(known))}", unknown[0], did_you_mean(unknown[0], known))
-    required = {f.name for f in fields(cls) if f.name in _REQUIRED[cls]}
-    missing = sorted(required - set(values))
+    required = [f.name for f in fields(cls) if f.default is MISSING]
+    missing = [name for name in required if name not in values]
     if missing:
-        raise invalid(
-            f"{what} keys", f"complete ({', '.join(sorted(required))})", sorted(values), f"Add {missing[0]!r}."
-        )
-
-
-_REQUIRED: dict[type, frozenset[str]] = {
-    StageSpec: frozenset({"block", "expand_ratio", "kernel_size", "stride", "out_channels", "num_layers"}),
-    ArchSpec: frozenset({"stem_channels", "stages", "head_channels"}),
-}
+        raise invalid(f"{what} keys", f"complete ({', '.join(required)})", sorted(values), f"Add {missing[0]!r}.")

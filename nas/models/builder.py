@@ -1,12 +1,17 @@
 """The shared model builder: a spec in, a network out. Search, training and export all use this one."""
 
 import math
+from dataclasses import replace
 
 from torch import Tensor, nn
 
+from nas.complexity import complexity
 from nas.errors import invalid
 from nas.models.blocks import FusedMBConv, MBConv, conv_norm_silu
-from nas.spec import ArchSpec, BlockSpec
+from nas.spec import ArchSpec
+
+MAX_NUM_PARAMS = 4_000_000_000
+"""What `build_model` agrees to build, 16 GB of weights, so that a file from a stranger cannot ask for terabytes."""
 
 _BLOCKS = {"mbconv": MBConv, "fused": FusedMBConv}
 
@@ -29,7 +34,7 @@ class EfficientNet(nn.Module):
             blocks = []
             for block in stage.blocks(channels):
                 # Linear in the block's index, from 0 for the first (released code; the last one stays below the limit).
-                blocks.append(_build_block(block, spec.stochastic_depth * index / spec.num_blocks))
+                blocks.append(_BLOCKS[block.kind](block, spec.stochastic_depth * index / spec.num_blocks))
                 index += 1
             channels = stage.out_channels
             stages.append(nn.Sequential(*blocks))
@@ -50,25 +55,40 @@ class EfficientNet(nn.Module):
         return logits
 
 
-def build_model(spec: ArchSpec, num_classes: int = 1000, in_channels: int = 3) -> EfficientNet:
+def build_model(
+    spec: ArchSpec,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    dropout: float | None = None,
+    stochastic_depth: float | None = None,
+) -> EfficientNet:
     """Build the network that `spec` describes, with freshly initialised weights.
 
     Args:
         spec: The architecture, from a search, from `get_arch` or from `ArchSpec.load`.
         num_classes: Outputs of the classifier, at least 1.
         in_channels: Channels of an image, at least 1.
+        dropout: Probability of dropout before the classifier; None means the spec's.
+        stochastic_depth: Drop probability that the last block approaches; None means the spec's.
 
     Raises:
-        InvalidInputError: If `num_classes` or `in_channels` is below 1.
+        InvalidInputError: If a number is out of range or the network has more than `MAX_NUM_PARAMS` parameters.
     """
     for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if value < 1:
-            raise invalid(name, "at least 1", value, "Correct the value.")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise invalid(name, "an integer of at least 1", value, "Correct the value.")
+    spec = replace(
+        spec,
+        dropout=spec.dropout if dropout is None else dropout,
+        stochastic_depth=spec.stochastic_depth if stochastic_depth is None else stochastic_depth,
+    )
+    num_params = complexity(spec, num_classes=num_classes, in_channels=in_channels).num_params
+    if num_params > MAX_NUM_PARAMS:
+        raise invalid(
+            "architecture", f"of at most {MAX_NUM_PARAMS:,} parameters", num_params, "Make it narrower or shallower."
+        )
     return EfficientNet(spec, num_classes, in_channels)
-
-
-def _build_block(block: BlockSpec, drop_probability: float) -> nn.Module:
-    return _BLOCKS[block.kind](block, drop_probability)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -103,7 +103,7 @@ class Dataset:
         images = self.train.images
         total = torch.zeros(self.in_channels, dtype=torch.int64, device=images.device)
         squares = torch.zeros_like(total)
-        for batch in images.split(1024):
+        for batch in torch.split(images, 1024):
             values = batch.transpose(0, 1).flatten(1).to(torch.int32)
             total += values.sum(1, dtype=torch.int64)
             squares += (values * values).sum(1, dtype=torch.int64)

@@ -24,7 +24,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def read_idx(path: Path) -> Bytes:
-    """Read a gzipped IDX file of unsigned bytes: a magic number with the rank, the big-endian shape, then the values."""
+    """Read a gzipped IDX file of bytes: a magic number that ends in the rank, the big-endian shape, the values."""
     raw = gzip.decompress(path.read_bytes())
     rank = raw[3]
     shape = np.frombuffer(raw, ">u4", count=rank, offset=4)

@@ -31,7 +31,7 @@ CLASS_NAMES = (
 )
 
 
-def fashion_hard(split: str, rendering: Rendering | None = None) -> tuple[Bytes, npt.NDArray[np.int64], str]:
+def fashion_hard(split: str, rendering: Rendering | None = None) -> tuple[Bytes, npt.NDArray[np.int64], bytes]:
     """Return rendered images, uint8 (N, 1, 32, 32), their labels, and a digest of what they were rendered from.
 
     Args:
@@ -47,10 +47,10 @@ def fashion_hard(split: str, rendering: Rendering | None = None) -> tuple[Bytes,
     recipe = hashlib.sha256(repr((RENDERING_VERSION, rendering)).encode())
     for packed in (*sources, _packed(f"{split}_labels")):
         recipe.update(hashlib.sha256(packed).digest())
-    digest = recipe.hexdigest()
+    digest = recipe.digest()
 
     # Reading and rendering take about 1.5 s, a cached file 0.05 s: worker processes start that much sooner.
-    cached = cache_dir() / f"fashion-hard-{split}-{digest[:16]}.npy"
+    cached = cache_dir() / f"fashion-hard-{split}-{digest.hex()[:16]}.npy"
     images = _load_cached(cached, (len(labels), 1, CANVAS_SIZE, CANVAS_SIZE))
     if images is None:
         images = render(_read(sources[0]), rendering, _read(sources[1]))
@@ -83,7 +83,7 @@ def _load_cached(path: Path, shape: tuple[int, ...]) -> Bytes | None:
 
 
 def _store(path: Path, images: Bytes) -> None:
-    """Write the array in one step, so that other processes see all of it or nothing; a full or read-only disk is no error."""
+    """Write the array in one step, so that other processes see all of it or none; a read-only disk is no error."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:

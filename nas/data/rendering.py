@@ -59,13 +59,13 @@ class Rendering:
             ("scale_min", 0 < self.scale_min <= self.scale_max, "above 0 and at most scale_max"),
             ("scale_max", self.scale_max <= CANVAS_SIZE / 28, "at most 32/28"),
             ("shift_fraction", 0 <= self.shift_fraction <= 1, "between 0 and 1"),
-            ("clutter", 0 <= self.clutter, "0 or more"),
+            ("clutter", self.clutter >= 0, "0 or more"),
             ("clutter_size", 1 <= self.clutter_size <= 28, "between 1 and 28"),
             ("occlusion", 0 <= self.occlusion <= 1, "between 0 and 1"),
             ("contrast_min", 0 <= self.contrast_min <= 1, "between 0 and 1"),
             ("invert_probability", 0 <= self.invert_probability <= 1, "between 0 and 1"),
-            ("noise", 0 <= self.noise, "0 or more"),
-            ("seed", 0 <= self.seed, "0 or more"),
+            ("noise", self.noise >= 0, "0 or more"),
+            ("seed", self.seed >= 0, "0 or more"),
         )
         for name, holds, rule in rules:
             if not holds:

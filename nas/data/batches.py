@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from nas.errors import invalid
 
@@ -79,5 +79,5 @@ def prepare(
     spread = torch.tensor(std, device=images.device).view(1, -1, 1, 1) * 255
     values = images.to(torch.float32, memory_format=memory_format)
     if image_size is not None and (image_size, image_size) != images.shape[2:]:
-        values = F.interpolate(values, size=(image_size, image_size), mode="bilinear", antialias=True)
+        values = functional.interpolate(values, size=(image_size, image_size), mode="bilinear", antialias=True)
     return values.sub_(centre).div_(spread).to(dtype=dtype, memory_format=memory_format)

@@ -45,6 +45,11 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     path.write_bytes(lzma.compress(plain.getvalue(), preset=9 | lzma.PRESET_EXTREME))
 
 
+def read_array(packed: bytes) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False)
+    return array
+
+
 def main(source: Path, target: Path = EMBEDDED_DIR) -> None:
     images = read_idx(source / "train-images-idx3-ubyte.gz")
     labels = read_idx(source / "train-labels-idx1-ubyte.gz")
@@ -63,4 +68,6 @@ def main(source: Path, target: Path = EMBEDDED_DIR) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m nas.data.embed SOURCE_DIR")
     main(Path(sys.argv[1]))

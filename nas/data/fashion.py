@@ -1,20 +1,16 @@
 """The embedded data set: Fashion-MNIST's images, rendered harder (see `nas.data.rendering`)."""
 
 import hashlib
-import io
-import lzma
 import os
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nas.data.embed import EMBEDDED_DIR
+from nas.data.embed import EMBEDDED_DIR, read_array
 from nas.data.rendering import CANVAS_SIZE, RENDERING_VERSION, Bytes, Rendering, render
 
 CLASS_NAMES = (
@@ -42,18 +38,19 @@ def fashion_hard(split: str, rendering: Rendering | None = None) -> tuple[Bytes,
     rendering = rendering or Rendering()
     if split == "test":
         rendering = replace(rendering, seed=rendering.seed + 1)
-    labels = _read(_packed(f"{split}_labels")).astype(np.int64)
-    sources = [_packed(f"{split}_images"), _packed("clutter_images")]
+    names = (f"{split}_images", f"{split}_labels", "clutter_images")
+    packed_images, packed_labels, packed_clutter = ((EMBEDDED_DIR / f"{name}.npy.xz").read_bytes() for name in names)
     recipe = hashlib.sha256(repr((RENDERING_VERSION, rendering)).encode())
-    for packed in (*sources, _packed(f"{split}_labels")):
+    for packed in (packed_images, packed_labels, packed_clutter):
         recipe.update(hashlib.sha256(packed).digest())
     digest = recipe.digest()
+    labels = read_array(packed_labels).astype(np.int64)
 
     # Reading and rendering take about 1.5 s, a cached file 0.05 s: worker processes start that much sooner.
     cached = cache_dir() / f"fashion-hard-{split}-{digest.hex()[:16]}.npy"
     images = _load_cached(cached, (len(labels), 1, CANVAS_SIZE, CANVAS_SIZE))
     if images is None:
-        images = render(_read(sources[0]), rendering, _read(sources[1]))
+        images = render(read_array(packed_images), rendering, read_array(packed_clutter))
         _store(cached, images)
     return images, labels, digest
 
@@ -61,16 +58,6 @@ def fashion_hard(split: str, rendering: Rendering | None = None) -> tuple[Bytes,
 def cache_dir() -> Path:
     """Return the folder for what can be made again: ~/.cache/nas, or nas in XDG_CACHE_HOME."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
-
-
-@cache
-def _packed(name: str) -> bytes:
-    return (EMBEDDED_DIR / f"{name}.npy.xz").read_bytes()
-
-
-def _read(packed: bytes) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(io.BytesIO(lzma.decompress(packed)), allow_pickle=False)
-    return array
 
 
 def _load_cached(path: Path, shape: tuple[int, ...]) -> Bytes | None:

@@ -129,7 +129,7 @@ def _read_labels(path: Path) -> Labels:
         column = file.read(columns=[LABEL_COLUMN]).column(0)
     if column.null_count:
         raise invalid(name, "known for every row", f"{column.null_count} nulls", "Remove the rows without a label.")
-    labels = column.to_numpy().astype(np.int64)
+    labels: Labels = column.to_numpy().astype(np.int64)
     if len(labels) and labels.min() < 0:
         raise invalid(name, "0 or more", int(labels.min()), "Number the classes from 0, and leave out unlabelled rows.")
     return labels

@@ -49,7 +49,7 @@ def _read(name: str, *, train: bool, download: bool) -> tuple[ArraySplit, tuple[
     images = np.asarray(found.data)
     images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     labels = np.asarray(found.targets, dtype=np.int64)
-    digest = hashlib.sha256(np.ascontiguousarray(images))
+    digest = hashlib.sha256(images.tobytes())
     digest.update(labels.astype("<i8").tobytes())
     return ArraySplit(images, labels, digest.digest()), tuple(found.classes)
 

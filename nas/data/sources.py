@@ -110,10 +110,10 @@ class ArraySplit(Split):
         self.digest = digest
 
     def channels(self) -> int:
-        return self.images.shape[1]
+        return int(self.images.shape[1])
 
     def own_size(self) -> int:
-        return self.images.shape[-1]
+        return int(self.images.shape[-1])
 
     def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
         images = self.images[indices]

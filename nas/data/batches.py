@@ -1,0 +1,83 @@
+"""Training batches, made on the device that holds the images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nas.errors import invalid
+
+
+def epoch_order(num_images: int, generator: torch.Generator) -> Tensor:
+    """Return the indices of all images in a random order, int64 (num_images,), on the generator's device."""
+    return torch.randperm(num_images, generator=generator, device=generator.device)
+
+
+def augment(images: Tensor, generator: torch.Generator, *, flip: bool, shift: int) -> Tensor:
+    """Mirror and shift each image at random, each on its own.
+
+    A shift is a crop of the image padded by reflection, as is usual on CIFAR (He et al. 2016, section 4.2, with zeros).
+    Draws are made on the generator's device: one on the CPU gives the same batches on every device.
+
+    Args:
+        images: (N, C, H, W), of any type.
+        generator: Source of the draws.
+        flip: Mirror left and right with probability one half.
+        shift: Most pixels to shift in each direction, evenly drawn; less than the image's sides. 0 is off.
+
+    Returns:
+        The new images, of the same shape and type.
+    """
+    num_images, _, height, width = images.shape
+    if not 0 <= shift < min(height, width):
+        raise invalid("shift", f"between 0 and {min(height, width) - 1}", shift, "Shift by fewer pixels.")
+    if not flip and not shift:
+        return images
+    device = images.device
+    rows = torch.arange(height, device=device).expand(num_images, height)
+    columns = torch.arange(width, device=device).expand(num_images, width)
+    if shift:
+        draws = torch.randint(-shift, shift + 1, (2, num_images, 1), generator=generator, device=generator.device)
+        down, right = draws.to(device)
+        rows, columns = _reflect(rows + down, height), _reflect(columns + right, width)
+    if flip:
+        mirrored = torch.rand((num_images, 1), generator=generator, device=generator.device) < 0.5
+        columns = torch.where(mirrored.to(device), width - 1 - columns, columns)
+    pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    return images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
+
+
+def _reflect(index: Tensor, size: int) -> Tensor:
+    """Map indices up to one size outside back inside, mirrored at the first and the last."""
+    return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def prepare(
+    images: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.channels_last,
+    image_size: int | None = None,
+) -> Tensor:
+    """Turn bytes into what a network reads: normalised per channel, resized where the size differs.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        mean: Mean of each channel, from 0 to 1.
+        std: Standard deviation of each channel, on the same scale.
+        dtype: Type of the result; the arithmetic is float32.
+        memory_format: Layout of the result.
+        image_size: Pixels a side of the result, bilinear, low-pass filtered where smaller; None leaves the size.
+
+    Returns:
+        (N, C, image_size, image_size), with mean 0 and standard deviation 1 over the images that the moments are of.
+    """
+    centre = torch.tensor(mean, device=images.device).view(1, -1, 1, 1) * 255
+    spread = torch.tensor(std, device=images.device).view(1, -1, 1, 1) * 255
+    values = images.to(torch.float32, memory_format=memory_format)
+    if image_size is not None and (image_size, image_size) != images.shape[2:]:
+        values = functional.interpolate(values, size=(image_size, image_size), mode="bilinear", antialias=True)
+    return values.sub_(centre).div_(spread).to(dtype=dtype, memory_format=memory_format)

@@ -1,0 +1,137 @@
+"""Image files, in folders or in parquet: decoded once, corrupt ones skipped and counted."""
+
+import hashlib
+import io
+import itertools
+import os
+import struct
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from nas.data.sampling import Indices
+from nas.data.sources import Bytes, Decoded, PixelFormat, Split, fit, not_one_size, to_array
+from nas.errors import InvalidInputError, invalid
+
+MAX_CORRUPT_FRACTION = 0.01
+"""Share of a split's images that may be corrupt; they are skipped and counted. More is an error."""
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises on files that are no images, or damaged ones."""
+
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
+_CHUNK = 128
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """Attributes:
+    name: What messages call it.
+    content: The bytes of an image file, or where they are.
+    """
+
+    name: str
+    content: bytes | Path
+
+    def read(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+    def header(self) -> tuple[str, tuple[int, int]] | None:
+        """Return the image's mode and its width and height without decoding it, or None where it is corrupt."""
+        try:
+            with Image.open(io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content) as image:
+                return image.mode, image.size
+        except _UNREADABLE:
+            return None
+
+
+class EncodedSplit(Split):
+    """Image files that are read when they are asked for."""
+
+    @abstractmethod
+    def groups(self, indices: Indices) -> Iterator[list[EncodedImage]]:
+        """Yield the images at ascending `indices`, in order, in groups that fit in memory.
+
+        Raises:
+            InvalidInputError: If the source itself, not a single image, cannot be read.
+        """
+
+    def _headers(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        images = itertools.chain.from_iterable(self.groups(np.arange(len(self))))
+        return (header for image in images if (header := image.header()) is not None)
+
+    def channels(self) -> int:
+        return 1 if all(mode in _GREY_MODES for mode, _ in self._headers()) else 3
+
+    def own_size(self) -> int:
+        _, size = next(self._headers(), (None, None))
+        if size is None:
+            raise invalid("data", "images that can be read", f"{len(self)} that cannot", "Look at the files.")
+        if size[0] != size[1]:
+            raise not_one_size(size)
+        return size[0]
+
+    def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
+        out = np.empty((len(indices), pixels.channels, pixels.size, pixels.size), dtype=np.uint8)
+        good = np.zeros(len(indices), dtype=bool)
+        corrupt: list[str] = []
+        digest = hashlib.sha256()
+        done = 0
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for group in self.groups(indices):
+                chunks = [group[start : start + _CHUNK] for start in range(0, len(group), _CHUNK)]
+                for chunk, results in zip(chunks, pool.map(lambda chunk: _decode(chunk, pixels), chunks), strict=True):
+                    for position, (image, result) in enumerate(zip(chunk, results, strict=True), start=done):
+                        if result is None:
+                            corrupt.append(image.name)
+                            continue
+                        out[position], good[position] = result[0], True
+                        digest.update(result[1])
+                    done += len(chunk)
+                _check_corrupt(corrupt, len(indices))
+        labels = self.labels[indices][good]
+        digest.update(labels.astype("<i8").tobytes())
+        return Decoded(out[good] if corrupt else out, labels, digest.digest(), len(corrupt))
+
+
+def _check_corrupt(names: list[str], num_images: int) -> None:
+    if len(names) > MAX_CORRUPT_FRACTION * num_images:
+        rule = f"at most {MAX_CORRUPT_FRACTION:.0%} of the {num_images} in a split"
+        raise invalid("corrupt images", rule, ", ".join(names[:3]), f"{len(names)} were found; replace or remove them.")
+
+
+def _decode(images: list[EncodedImage], pixels: PixelFormat) -> list[tuple[Bytes, bytes] | None]:
+    """Return each image's pixels and the SHA-256 of its file, or None where it is corrupt."""
+    results: list[tuple[Bytes, bytes] | None] = []
+    for encoded in images:
+        try:
+            content = encoded.read()
+            results.append((_pixels(content, pixels), hashlib.sha256(content).digest()))
+        except InvalidInputError:
+            raise
+        except _UNREADABLE:
+            results.append(None)
+    return results
+
+
+def _pixels(content: bytes, pixels: PixelFormat) -> Bytes:
+    mode = "L" if pixels.channels == 1 else "RGB"
+    with Image.open(io.BytesIO(content)) as image:
+        if pixels.resize:
+            # A JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size.
+            image.draft(mode, (2 * pixels.size, 2 * pixels.size))
+        ImageOps.exif_transpose(image, in_place=True)
+        grey16 = image.mode.startswith("I")
+        plain = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image
+        plain = plain.convert(mode)
+    if pixels.resize:
+        plain = fit(plain, pixels.size)
+    elif plain.size != (pixels.size, pixels.size):
+        raise not_one_size(plain.size, f"The first is {pixels.size}x{pixels.size}; choose a size with --image-size.")
+    return to_array(plain)

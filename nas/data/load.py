@@ -1,0 +1,176 @@
+"""Data sets by name or path."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nas.data.dataset import Dataset, ImageSet
+from nas.data.fashion import CLASS_NAMES, fashion_hard
+from nas.data.folder import read_folder
+from nas.data.parquet import read_parquet
+from nas.data.published import PUBLISHED_NAMES, read_published
+from nas.data.rendering import Rendering
+from nas.data.sampling import Indices, split_stratified, stratified_order
+from nas.data.sources import ArraySplit, Decoded, PixelFormat, Source, Split
+from nas.errors import did_you_mean, invalid
+
+EMBEDDED_NAME = "fashion-hard"
+DATASET_NAMES = (EMBEDDED_NAME, *PUBLISHED_NAMES)
+
+MAX_DATASET_BYTES = 4 * 2**30
+"""Most memory that decoded images may take; of larger sets a stratified subset is used."""
+
+MAX_DEFAULT_VAL_IMAGES = 8000
+MIN_IMAGE_SIZE = 8
+_FINGERPRINT_VERSION = 1
+
+_log = logging.getLogger(__name__)
+
+
+def load_dataset(
+    name_or_path: str,
+    *,
+    image_size: int | None = None,
+    val_images: int | None = None,
+    seed: int = 0,
+    download: bool = True,
+    rendering: Rendering | None = None,
+) -> Dataset:
+    """Load what a search may see of a data set: training and validation images; the test split is never read.
+
+    Where the source has no validation split, one is taken from the training images, classes in their shares. Images
+    that cannot be decoded are skipped up to `nas.data.encoded.MAX_CORRUPT_FRACTION`.
+
+    Args:
+        name_or_path: One of `DATASET_NAMES`; an image folder (train/ and val/, or a subfolder for each class); or a
+            parquet file or folder in Hugging Face's form.
+        image_size: Pixels a side, at least 8; None leaves images as they are, if all are equal and square.
+        val_images: Validation images; None means all of the source's own validation split, or else a third of the
+            training images, at most 8,000.
+        seed: Seed of the split.
+        download: Whether a published data set may be downloaded.
+        rendering: How fashion-hard is rendered, where not by default.
+
+    Raises:
+        InvalidInputError: If the source, an image, a label or an argument is not usable.
+    """
+    if seed < 0:
+        raise invalid("seed", "0 or more", seed, "Choose another.")
+    source = _open_source(name_or_path, with_test=False, download=download, rendering=rendering)
+    _check_classes(source)
+    train_indices, val_indices = _split(source, val_images, seed)
+    pixels = _pixel_format(source.train, image_size)
+    # Of a set that is too large, validation gets at most a quarter.
+    room = MAX_DATASET_BYTES // pixels.image_bytes
+    val_split = source.val or source.train
+    val_indices = _at_most(max(1, room // 4), val_split, val_indices, seed, "validation")
+    train_indices = _at_most(max(1, room - len(val_indices)), source.train, train_indices, seed, "training")
+    train = source.train.decode(train_indices, pixels)
+    val = val_split.decode(val_indices, pixels)
+    num_skipped = train.num_skipped + val.num_skipped
+    if num_skipped:
+        _log.warning("%s: skipped %d corrupt images", name_or_path, num_skipped)
+    fingerprint = _fingerprint(source.class_names, pixels, train, val)
+    return Dataset(name_or_path, _image_set(train), _image_set(val), source.class_names, fingerprint, num_skipped)
+
+
+def load_test(name_or_path: str, *, image_size: int | None = None, download: bool = True) -> ImageSet | None:
+    """Load the test split, for networks that have been chosen already; None where the source has none.
+
+    Args and errors are those of `load_dataset`.
+    """
+    source = _open_source(name_or_path, with_test=True, download=download)
+    if source.test is None:
+        return None
+    pixels = _pixel_format(source.train, image_size)
+    room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
+    indices = _at_most(room, source.test, np.arange(len(source.test)), 0, "test")
+    return _image_set(source.test.decode(indices, pixels))
+
+
+def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rendering | None = None) -> Source:
+    if rendering is not None and name != EMBEDDED_NAME:
+        raise invalid("rendering", f"left out unless data is {EMBEDDED_NAME}", name, "Leave it out.")
+    if name == EMBEDDED_NAME:
+        test = ArraySplit(*fashion_hard("test", rendering)) if with_test else None
+        return Source(CLASS_NAMES, ArraySplit(*fashion_hard("train", rendering)), test=test)
+    if name in PUBLISHED_NAMES:
+        return read_published(name, with_test=with_test, download=download)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if next(path.rglob("*.parquet"), None) is not None:
+            return read_parquet(path, with_test=with_test)
+        return read_folder(path, with_test=with_test)
+    if path.is_file() and path.suffix == ".parquet":
+        return read_parquet(path, with_test=with_test)
+    if path.exists():
+        raise invalid("data", "a folder, a .parquet file or a name", name, "Give the folder that holds the images.")
+    if len(path.parts) > 1 or name.startswith((".", "~")):
+        raise invalid("data", "a path that exists, or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
+    raise invalid("data", "a name or a path that exists", name, did_you_mean(name, DATASET_NAMES))
+
+
+def _check_classes(source: Source) -> None:
+    """Raise unless at least two classes have images, and each of them enough to be in both splits."""
+    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        found = [source.class_names[label] for label in present]
+        raise invalid("data", "images of at least two classes", found, "There is nothing to tell apart.")
+    smallest = present[counts[present].argmin()]
+    if source.val is None and counts[smallest] < 2:
+        todo = "One is for training and one for validation; add images or remove the class."
+        raise invalid("images of a class", "at least 2", f"1 of {source.class_names[smallest]}", todo)
+
+
+def _split(source: Source, val_images: int | None, seed: int) -> tuple[Indices, Indices]:
+    """Return indices into `source.train`, and into `source.val` or else `source.train`."""
+    labels = source.train.labels
+    if source.val is not None:
+        most = default = len(source.val)
+    else:
+        most = len(labels) - len(np.unique(labels))
+        default = min(MAX_DEFAULT_VAL_IMAGES, len(labels) // 3)
+    wanted = default if val_images is None else val_images
+    if not 1 <= wanted <= most:
+        raise invalid("val_images", f"between 1 and {most} for this data", wanted, "Ask for another number of images.")
+    if source.val is None:
+        return split_stratified(labels, wanted, seed)
+    order = stratified_order(source.val.labels, np.random.default_rng(seed))
+    return np.arange(len(labels)), np.sort(order[:wanted])
+
+
+def _pixel_format(train: Split, image_size: int | None) -> PixelFormat:
+    if image_size is not None and image_size < MIN_IMAGE_SIZE:
+        raise invalid("image_size", f"at least {MIN_IMAGE_SIZE}", image_size, "Choose a larger size.")
+    size = image_size if image_size is not None else train.own_size()
+    return PixelFormat(train.channels(), size, resize=image_size is not None)
+
+
+def _at_most(limit: int, split: Split, indices: Indices, seed: int, kind: str) -> Indices:
+    """Return the indices, or a stratified choice of `limit` of them."""
+    if len(indices) <= limit:
+        return indices
+    _log.warning(
+        "using %d of %d %s images: more would take over %.1f GiB of memory",
+        limit,
+        len(indices),
+        kind,
+        MAX_DATASET_BYTES / 2**30,
+    )
+    order = stratified_order(split.labels[indices], np.random.default_rng(seed))
+    return np.sort(indices[order[:limit]])
+
+
+def _fingerprint(class_names: tuple[str, ...], pixels: PixelFormat, train: Decoded, val: Decoded) -> str:
+    """Hash what the images are made from, not their pixels: decoders and resizing may differ in the last bit."""
+    header = json.dumps([_FINGERPRINT_VERSION, class_names, pixels.channels, pixels.size, pixels.resize])
+    return hashlib.sha256(header.encode() + train.digest + val.digest).hexdigest()[:16]
+
+
+def _image_set(decoded: Decoded) -> ImageSet:
+    return ImageSet(torch.from_numpy(np.ascontiguousarray(decoded.images)), torch.from_numpy(decoded.labels))

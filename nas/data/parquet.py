@@ -1,0 +1,151 @@
+"""Hugging Face image data sets: parquet files with encoded images and integer labels."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nas.data.encoded import EncodedImage, EncodedSplit
+from nas.data.sampling import Indices
+from nas.data.sources import Labels, Source
+from nas.errors import invalid
+
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMN = "label"
+
+
+class ParquetSplit(EncodedSplit):
+    """The rows of some parquet files, in the order of the files' names; images are read one row group at a time.
+
+    Raises:
+        InvalidInputError: If a file is not parquet, lacks a column, or has labels that are not integers from 0.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.labels = np.concatenate([_read_labels(path) for path in paths])
+
+    def groups(self, indices: Indices) -> Iterator[list[EncodedImage]]:
+        start = 0
+        for path in self.paths:
+            first_of_file = start
+            with _open(path) as file:
+                column = _image_column(path, file.schema_arrow)
+                for group in range(file.num_row_groups):
+                    stop = start + file.metadata.row_group(group).num_rows
+                    first, last = np.searchsorted(indices, (start, stop))
+                    if first < last:
+                        rows = indices[first:last] - start
+                        values = file.read_row_group(group, columns=[column]).column(column).take(pa.array(rows))
+                        yield [
+                            EncodedImage(f"row {index} of {path.name}", _content(value))
+                            for index, value in zip(
+                                indices[first:last] - first_of_file, values.to_pylist(), strict=True
+                            )
+                        ]
+                    start = stop
+
+
+def read_parquet(path: Path, *, with_test: bool) -> Source:
+    """Read a parquet file, or a folder of them.
+
+    In a folder, names that start with train, validation (or val) and test give the splits; where none starts with
+    train, all others are for training. Class names come from the schema's `huggingface` metadata, else they are the
+    labels themselves.
+
+    Raises:
+        InvalidInputError: If there is nothing to train on, or a label has no name.
+    """
+    files = _find_splits(path)
+    train = ParquetSplit(files["train"])
+    val = ParquetSplit(files["val"]) if files["val"] else None
+    test = ParquetSplit(files["test"]) if files["test"] and with_test else None
+    names = _class_names(files["train"][0])
+    if names is None:
+        names = tuple(str(label) for label in range(_highest(train, val) + 1))
+    if (highest := _highest(train, val, test)) >= len(names):
+        todo = "Correct the labels, or the class names in the schema's metadata."
+        raise invalid("labels", f"below {len(names)}, the number of classes", highest, todo)
+    return Source(names, train, val, test)
+
+
+def _highest(*splits: ParquetSplit | None) -> int:
+    return max(int(split.labels.max(initial=-1)) for split in splits if split is not None)
+
+
+def _find_splits(path: Path) -> dict[str, list[Path]]:
+    if not path.is_dir():
+        return {"train": [path], "val": [], "test": []}
+    files = sorted(path.rglob("*.parquet"), key=lambda file: file.relative_to(path).as_posix())
+    splits = {
+        split: [file for file in files if file.name.lower().startswith(prefix)]
+        for split, prefix in (("train", "train"), ("val", "val"), ("test", "test"))
+    }
+    splits["train"] = splits["train"] or [file for file in files if file not in splits["val"] + splits["test"]]
+    if not splits["train"]:
+        todo = "Name its files train-*.parquet, validation-*.parquet and test-*.parquet."
+        raise invalid("data", "a folder with a training split", str(path), todo)
+    return splits
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file, and say of a failure to read it in which file it was."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise invalid("data", "readable parquet files", str(path), f"Replace the file: {reason}.") from error
+
+
+def _image_column(path: Path, schema: pa.Schema) -> str:
+    """Return the name of the column that holds encoded images, as bytes or as a struct with bytes."""
+    for name in IMAGE_COLUMNS:
+        if name in schema.names:
+            kind = schema.field(name).type
+            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+                kind = kind.field("bytes").type
+            if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+                return name
+    todo = "Each image must be bytes, or a struct with `bytes`."
+    raise invalid(f"columns of {path.name}", f"among others {' or '.join(IMAGE_COLUMNS)}", schema.names, todo)
+
+
+def _read_labels(path: Path) -> Labels:
+    with _open(path) as file:
+        schema = file.schema_arrow
+        _image_column(path, schema)
+        name = f"{LABEL_COLUMN} of {path.name}"
+        if LABEL_COLUMN not in schema.names:
+            raise invalid(f"columns of {path.name}", f"among others {LABEL_COLUMN}", schema.names, "Rename the column.")
+        if not pa.types.is_integer(schema.field(LABEL_COLUMN).type):
+            raise invalid(name, "integers", str(schema.field(LABEL_COLUMN).type), "Number the classes from 0.")
+        column = file.read(columns=[LABEL_COLUMN]).column(0)
+    if column.null_count:
+        raise invalid(name, "known for every row", f"{column.null_count} nulls", "Remove the rows without a label.")
+    labels: Labels = column.to_numpy().astype(np.int64)
+    if len(labels) and labels.min() < 0:
+        raise invalid(name, "0 or more", int(labels.min()), "Number the classes from 0, and leave out unlabelled rows.")
+    return labels
+
+
+def _class_names(path: Path) -> tuple[str, ...] | None:
+    """Return the label's names from the schema's `huggingface` metadata, or None where it has none."""
+    with _open(path) as file:
+        metadata = file.schema_arrow.metadata or {}
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][LABEL_COLUMN]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(str(name) for name in names) if isinstance(names, list) and names else None
+
+
+def _content(value: Any) -> bytes:
+    """Return an image's bytes; none where the row has only a path, which then counts as a corrupt image."""
+    return (value.get("bytes") if isinstance(value, dict) else value) or b""

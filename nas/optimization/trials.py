@@ -73,17 +73,6 @@ def candidates(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if is_candidate(trial)]
 
 
-def free_in_a_row(study: optuna.Study) -> int:
-    """Return how many trials have ended for free since the last candidate, interrupted ones not counted."""
-    count = 0
-    for trial in reversed(study.get_trials(deepcopy=False)):
-        if is_candidate(trial):
-            break
-        if trial.state.is_finished() and INTERRUPTED not in trial.user_attrs:
-            count += 1
-    return count
-
-
 def measurement_of(trial: FrozenTrial) -> Measurement | None:
     """Return what was measured of a trial, or None."""
     plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)

@@ -9,11 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from nas.optimization.trials import free_in_a_row
 from nas.space import SearchSpace, Value
-
-PATIENCE = 10
-"""Free trials in a row (repeats, outside the bounds) after which the next candidate is drawn at random."""
 
 
 class SpaceSampler(optuna.samplers.BaseSampler):
@@ -44,9 +40,6 @@ class SpaceSampler(optuna.samplers.BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        # A sampler that has converged may propose the same few candidates for ever, none of which uses up budget.
-        if free_in_a_row(study) >= PATIENCE:
-            return self._space.sample(self._rng)
         return self.propose(study, trial)
 
     def sample_independent(

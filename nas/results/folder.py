@@ -142,9 +142,11 @@ class RunFolder:
         Raises:
             InvalidInputError: If the study in the journal has other objectives, or the journal is damaged.
         """
-        study = optuna.create_study(
-            study_name=STUDY_NAME, storage=self.storage(), directions=objective.directions, load_if_exists=True
-        )
+        storage = self.storage()
+        try:
+            study = optuna.load_study(study_name=STUDY_NAME, storage=storage)
+        except KeyError:
+            study = optuna.create_study(study_name=STUDY_NAME, storage=storage, directions=objective.directions)
         directions = tuple(direction.name.lower() for direction in study.directions)
         metrics = tuple(study.metric_names or objective.metrics)
         if (directions, metrics) != (objective.directions, objective.metrics):

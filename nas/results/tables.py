@@ -68,7 +68,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
 
 def short_count(number: int) -> str:
     """Return a count in three digits, for example 21.5M."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * size:
             return f"{number / size:#.3g}".rstrip(".") + unit
     return str(number)

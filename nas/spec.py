@@ -199,6 +199,15 @@ class ArchSpec:
         ]
         return hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).hexdigest()[:16]
 
+    @property
+    def summary(self) -> str:
+        """The stages in one line, for logs: "F4k3c24x2" is two Fused-MBConv4 blocks (M: MBConv) of 24 channels."""
+        return " ".join(
+            f"{'F' if stage.block == 'fused' else 'M'}{stage.expand_ratio}k{stage.kernel_size}"
+            f"c{stage.out_channels}x{stage.num_layers}"
+            for stage in self.stages
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `ArchSpec.from_dict` is the inverse."""
         plain = asdict(self)

@@ -1,12 +1,15 @@
 """What a study optimises: three objectives at once, or the paper's scalar reward."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import Measurement
 
 STEP_TIME_EXPONENT = -0.07
 PARAMS_EXPONENT = -0.05
+
+Direction = Literal["minimize", "maximize"]
 
 
 def reward(
@@ -42,7 +45,7 @@ class Objective:
 
     name: str
     metrics: tuple[str, ...]
-    directions: tuple[str, ...]
+    directions: tuple[Direction, ...]
 
     def values(self, measurement: Measurement) -> list[float]:
         """Return a measurement's value of each metric."""

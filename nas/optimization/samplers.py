@@ -1,0 +1,128 @@
+"""Samplers by name: how the next candidate is proposed.
+
+A sampler is made anew for every proposal, from the search's seed and the trial's number. All memory is in the study,
+so a search that was killed and resumed proposes what it would have proposed, and repeats no proposal.
+"""
+
+import importlib.util
+import logging
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.errors import did_you_mean, invalid
+from nas.optimization.aging import RegularizedEvolution
+from nas.optimization.objectives import Objective
+from nas.optimization.uniform import SpaceSampler, UniformSampler
+from nas.space import SearchSpace, Value
+
+SAMPLER_NAMES = ("tpe", "random", "nsga2", "gp", "aging")
+DEFAULT_SAMPLER = "tpe"
+
+NSGA2_POPULATION = 20
+GP_TRIALS = 200
+"""Trials up to which the Gaussian process stays affordable: the cost of a proposal grows with their cube."""
+
+_logger = logging.getLogger(__name__)
+
+
+class GuidedSampler(SpaceSampler):
+    """One of Optuna's samplers, with what it leaves to chance drawn inside the bounds of the space.
+
+    Optuna's samplers begin with random trials, drawn from the whole space; here these are drawn inside the bounds.
+
+    Args:
+        space: The search space.
+        seed: Seed of this one proposal.
+        guide: The sampler that proposes once it has seen enough.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int, guide: BaseSampler) -> None:
+        super().__init__(space, seed)
+        self.guide = guide
+
+    def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Value]:
+        """Return the guide's proposal; a random candidate while the guide has none."""
+        guided = self.guide.sample_relative(study, trial, self.guide.infer_relative_search_space(study, trial))
+        if not guided:
+            return self._space.sample(self._rng)
+        return {name: guided[name] if name in guided else self.uniform_value(name) for name in self._space.choices}
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self.guide.before_trial(study, trial)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        self.guide.after_trial(study, trial, state, values)
+
+
+class _Nsga2(NSGAIISampler):
+    """NSGA-II that counts trials with given parameters too.
+
+    Optuna notes a trial's generation when it samples parameters, which it never does where all are given: the
+    reference networks of a warm start would have no offspring.
+    """
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        super().before_trial(study, trial)
+        self.get_trial_generation(study, trial)
+
+
+def make_sampler(
+    name: str, *, space: SearchSpace, seed: int, trial_number: int, budget: int, objective: Objective
+) -> BaseSampler:
+    """Return a sampler for one proposal; set it on the study before the trial is asked for.
+
+    Args:
+        name: One of `SAMPLER_NAMES`. "tpe": multivariate tree-structured Parzen estimator. "random": uniform inside
+            the bounds. "nsga2": genetic, for long searches. "gp": Gaussian process, for short and costly ones.
+            "aging": regularised evolution on the reward.
+        space: The search space.
+        seed: The search's seed, 0 or more.
+        trial_number: Number that the trial will have.
+        budget: Candidates that the whole search evaluates.
+        objective: What the study optimises.
+
+    Raises:
+        InvalidInputError: If the name is unknown or the sampler's extra is not installed.
+    """
+    own_seed, guide_seed = (int(word) for word in np.random.SeedSequence((seed, trial_number)).generate_state(2))
+    match name:
+        case "random":
+            return UniformSampler(space, own_seed)
+        case "aging":
+            population = min(50, max(4, budget // 4))
+            tournament = max(2, population // 5)
+            return RegularizedEvolution(space, own_seed, population_size=population, tournament_size=tournament)
+        case "tpe":
+            guide: BaseSampler = TPESampler(
+                seed=guide_seed, multivariate=True, constant_liar=True, n_startup_trials=_num_startup_trials(budget)
+            )
+        case "nsga2":
+            guide = _Nsga2(seed=guide_seed, population_size=NSGA2_POPULATION)
+        case "gp":
+            _check_gp(trial_number, budget, objective)
+            guide = GPSampler(seed=guide_seed, n_startup_trials=min(10, _num_startup_trials(budget)))
+        case _:
+            raise invalid("sampler", "known", name, did_you_mean(name, SAMPLER_NAMES))
+    return GuidedSampler(space, own_seed, guide)
+
+
+def _num_startup_trials(budget: int) -> int:
+    """Random trials before a model takes over: a quarter of the budget, 20 to 50, and at most half of it."""
+    return max(1, min(50, max(20, budget // 4), budget // 2))
+
+
+def _check_gp(trial_number: int, budget: int, objective: Objective) -> None:
+    if importlib.util.find_spec("scipy") is None:
+        raise invalid("sampler", "installed", "gp", 'It needs SciPy: pip install "nas[gp]".')
+    if trial_number == 0 and budget > GP_TRIALS:
+        _logger.warning(
+            "Sampler gp fits %d Gaussian process(es) for every proposal, which takes from many seconds to minutes "
+            "beyond %d trials; tpe stays fast at a budget of %d.",
+            len(objective.metrics),
+            GP_TRIALS,
+            budget,
+        )

@@ -1,0 +1,108 @@
+"""A study as a table: one row per evaluated candidate."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from nas.evaluation.measurement import Measurement
+from nas.optimization.objectives import measurement_reward
+from nas.optimization.trials import ARCH_ID, FAIL_REASON, ORIGIN, candidates, measurement_of, spec_of
+
+_FIRST_MEASURED = (
+    "accuracy",
+    "accuracy_stderr",
+    "step_time_s",
+    "relative_step_time",
+    "num_params",
+    "num_macs",
+    "reward",
+    "wall_s",
+)
+_MEASURED_DTYPES = {"float": "float64", "int": "Int64", "int | None": "Int64", "str": "string"}
+
+
+def _dtypes() -> dict[str, str]:
+    """Return every fixed column's dtype, in the order of the columns."""
+    measured = {f.name: _MEASURED_DTYPES[_annotation(f.type)] for f in fields(Measurement)} | {"reward": "float64"}
+    first = {name: measured.pop(name) for name in _FIRST_MEASURED}
+    return {
+        "number": "int64",
+        "state": "string",
+        "arch_id": "string",
+        **first,
+        "fail_reason": "string",
+        **measured,
+        "origin": "string",
+        "started_utc": "datetime64[us, UTC]",
+        "ended_utc": "datetime64[us, UTC]",
+        "arch": "string",
+    }
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+COLUMN_DTYPES = _dtypes()
+
+
+def trials_frame(study: optuna.Study) -> pd.DataFrame:
+    """Return the evaluated candidates of a study, in the order in which they were asked for.
+
+    Repeats, candidates outside the bounds and interrupted ones are not evaluated and have no row. Columns that were
+    not measured are missing (NaN or NA) in a failed row. Numbers of the study can be larger than the number of rows.
+
+    Columns:
+
+    - `number`: the trial's number in the study, unique,
+    - `state`: "measured" or "failed",
+    - `arch_id`: equal for equal networks,
+    - the fields of `nas.evaluation.measurement.Measurement` under their names, with their units,
+    - `reward`: the paper's; higher is better,
+    - `fail_reason`: why it failed; missing where it was measured,
+    - `origin`: where the candidate came from, for example "sampler" or the name of a reference network,
+    - `started_utc`, `ended_utc`: when the trial was asked for and told,
+    - `arch`: the stages in one line (`ArchSpec.summary`),
+    - `param_<name>`: what was chosen, one column per choice of the space; none while the study has no candidate.
+
+    Data types are the same for an empty study: whole numbers that can be missing are Int64, texts "string".
+    """
+    trials = candidates(study)
+    rows = [_row(trial) for trial in trials]
+    frame = pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in COLUMN_DTYPES.items()}
+    )
+    params = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    chosen = {f"param_{name}": _choices([trial.params.get(name) for trial in trials]) for name in params}
+    return pd.concat([frame, pd.DataFrame(chosen, index=frame.index)], axis="columns")
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    measurement = measurement_of(trial)
+    row: dict[str, Any] = dict.fromkeys(COLUMN_DTYPES)
+    if measurement is not None:
+        row |= {**measurement.to_dict(), "reward": measurement_reward(measurement)}
+    return row | {
+        "number": trial.number,
+        "state": "failed" if measurement is None else "measured",
+        "arch_id": trial.user_attrs[ARCH_ID],
+        "fail_reason": trial.user_attrs.get(FAIL_REASON),
+        "origin": trial.user_attrs.get(ORIGIN),
+        "started_utc": _utc(trial.datetime_start),
+        "ended_utc": _utc(trial.datetime_complete),
+        "arch": spec_of(trial).summary,
+    }
+
+
+def _choices(values: list[Any]) -> "pd.Series[Any]":
+    whole = all(isinstance(value, int) for value in values if value is not None)
+    return pd.Series(values, dtype="Int64" if whole else "string")
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """Optuna tells local time without saying so."""
+    return None if local is None else local.astimezone(UTC)

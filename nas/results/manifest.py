@@ -1,0 +1,246 @@
+"""`Manifest`: what a run was made from and with, the first file that a run folder gets."""
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InvalidInputError, did_you_mean, invalid
+from nas.space import SearchSpace
+from nas.spec import ArchSpec
+
+KIND = "nas.run/1"
+_PACKAGES = ("nas", "torch", "torchvision", "optuna", "numpy", "pandas", "fvcore", "safetensors")
+
+# What a resumed search must share with the run, in words that users know.
+_MUST_MATCH = {
+    "space": "search space",
+    "space_fingerprint": "choices or bounds of the search space",
+    "reference": "reference network",
+    "data": "data set",
+    "data_fingerprint": "content of the data set",
+    "num_classes": "number of classes",
+    "in_channels": "channels of the images",
+    "objective": "objective",
+    "fidelity": "fidelity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that says what a run's numbers are worth.
+
+    Attributes:
+        space: Name of the search space.
+        space_fingerprint: Changes with the space's choices, fixed values and bounds.
+        reference: The network that relative step times and parameters refer to, as `ArchSpec.to_dict` writes it.
+        data: Name or folder of the data set.
+        data_fingerprint: Changes with the data set's content.
+        num_classes: Of the data set.
+        in_channels: Channels of its images.
+        objective: What the study optimises, by name.
+        fidelity: As `Fidelity` writes it.
+        seed: The search's seed.
+        settings: All settings as plain JSON types.
+        command: The command line, quoted for a shell.
+        versions: Python's and the packages' versions; packages that are not installed are left out.
+        hardware: Machine, system, processor, number of CPUs, and the device.
+        git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
+        created_utc: ISO 8601, UTC.
+    """
+
+    space: str
+    space_fingerprint: str
+    reference: dict[str, Any]
+    data: str
+    data_fingerprint: str
+    num_classes: int
+    in_channels: int
+    objective: str
+    fidelity: str
+    seed: int
+    settings: dict[str, Any]
+    command: str
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    git: dict[str, Any] | None
+    created_utc: str
+
+    @classmethod
+    def collect(
+        cls,
+        space: SearchSpace,
+        *,
+        data: str,
+        data_fingerprint: str,
+        num_classes: int,
+        in_channels: int,
+        objective: str,
+        fidelity: str,
+        seed: int,
+        settings: Mapping[str, Any],
+        device: str,
+    ) -> "Manifest":
+        """Describe a run that is about to start in this process; `device` is for example "cpu" or "cuda:0"."""
+        return cls(
+            space=space.name,
+            space_fingerprint=space_fingerprint(space),
+            reference=space.reference.to_dict(),
+            data=data,
+            data_fingerprint=data_fingerprint,
+            num_classes=num_classes,
+            in_channels=in_channels,
+            objective=objective,
+            fidelity=fidelity,
+            seed=seed,
+            settings=dict(settings),
+            command=shlex.join(sys.orig_argv),
+            versions=_versions(),
+            hardware=_hardware(device),
+            git=_git_state(),
+            created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    @property
+    def reference_spec(self) -> ArchSpec:
+        return ArchSpec.from_dict(self.reference)
+
+    def check_compatible(self, other: "Manifest") -> None:
+        """Raise InvalidInputError unless a search described by `other` may go on in this manifest's run.
+
+        Seed, budget, sampler, workers and versions may differ; what makes numbers incomparable may not.
+        """
+        mine, theirs = _comparable(self), _comparable(other)
+        for name, words in _MUST_MATCH.items():
+            if mine[name] != theirs[name]:
+                raise invalid(
+                    name,
+                    f"as in the run that is resumed ({words}: {_short(mine[name])})",
+                    theirs[name],
+                    "Resume with the same, or start a new run with --out.",
+                )
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": KIND, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidInputError: If the text is not JSON, of another kind, or its keys or their types are wrong.
+        """
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise invalid("manifest", "JSON", text[:60], f"It does not parse: {error}.") from error
+        kind = plain.pop("kind", None) if isinstance(plain, dict) else None
+        if kind != KIND:
+            raise invalid("kind of the manifest", repr(KIND), kind, "The folder is of another kind or version.")
+        known = {f.name for f in fields(cls)}
+        for key in [*plain, *known]:
+            if key not in known or key not in plain:
+                raise invalid("manifest keys", "exactly those of a run", key, did_you_mean(key, known))
+        for name, expected in _TYPES.items():
+            if not isinstance(plain[name], expected) or isinstance(plain[name], bool):
+                raise invalid(f"{name} in the manifest", f"of type {expected.__name__}", plain[name], "It was edited.")
+        ArchSpec.from_dict(plain["reference"])
+        return cls(**plain)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Manifest":
+        """Read a manifest.json; raise InvalidInputError if it is none."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise invalid("manifest", "a readable file", str(path), f"{error}.") from error
+        try:
+            return cls.from_json(text)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from error
+
+
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("space", "space_fingerprint", "data", "data_fingerprint", "objective", "fidelity"), str),
+    **dict.fromkeys(("num_classes", "in_channels", "seed"), int),
+    **dict.fromkeys(("settings", "versions", "hardware", "reference"), dict),
+    **dict.fromkeys(("command", "created_utc"), str),
+}
+
+
+def space_fingerprint(space: SearchSpace) -> str:
+    """Return sixteen hexadecimal digits that change with a space's choices, fixed values and bounds."""
+    content = [
+        [[name, list(values)] for name, values in space.choices.items()],
+        sorted(space.fixed.items()),
+        asdict(space.bounds),
+    ]
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _comparable(manifest: Manifest) -> dict[str, Any]:
+    """Return what must match, with the reference by its identity and size."""
+    spec = manifest.reference_spec
+    values = {name: getattr(manifest, name) for name in _MUST_MATCH}
+    return {**values, "reference": f"{spec.summary} at {spec.train_image_size} pixels, {spec.arch_id}"}
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    return {
+        "device": device,
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "num_cpus": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Return commit and whether tracked files differ from it, if the package lies in a checkout of its own."""
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return None
+    outputs = []
+    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            [git, "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=20
+        )
+        if done.returncode != 0:
+            return None
+        outputs.append(done.stdout.strip())
+    return {"commit": outputs[0], "changed": bool(outputs[1])}

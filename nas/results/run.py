@@ -1,0 +1,87 @@
+"""`load`: a run folder as an object with tables, the front, the best network and its family."""
+
+import os
+from functools import cached_property
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from nas.errors import invalid
+from nas.optimization.pareto import pareto_front
+from nas.optimization.trials import candidates, spec_of
+from nas.results.folder import RunFolder
+from nas.results.frame import trials_frame
+from nas.results.manifest import Manifest
+from nas.spec import ArchSpec
+
+PARETO_OBJECTIVES = {"accuracy": "max", "relative_step_time": "min", "num_params": "min"}
+
+
+class Run:
+    """A run as it was when it was loaded. Made by `load`.
+
+    Attributes:
+        folder: Where its files lie.
+        manifest: What it was made from and with.
+    """
+
+    def __init__(self, folder: RunFolder, manifest: Manifest, study: optuna.Study) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.trials = trials_frame(study)
+        """One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns."""
+        self._specs = {trial.number: spec_of(trial) for trial in candidates(study)}
+
+    @cached_property
+    def pareto(self) -> pd.DataFrame:
+        """The measured candidates that none beats in accuracy, relative_step_time and num_params together, best
+        reward first; columns as in `trials`.
+        """
+        measured = self.trials[self.trials["state"] == "measured"]
+        return pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+
+    @property
+    def best(self) -> "pd.Series[Any]":
+        """The row of the front with the highest reward.
+
+        Raises:
+            InvalidInputError: If no candidate was measured.
+        """
+        if self.pareto.empty:
+            raise invalid(
+                "run", "one with a measured candidate", str(self.folder.path), "Look at fail_reason in its trials."
+            )
+        return self.pareto.iloc[0]
+
+    def spec(self, number: int) -> ArchSpec:
+        """Return the network of a candidate by its `number`; raise InvalidInputError if it has no row in `trials`."""
+        if number not in self._specs:
+            raise invalid("number", "that of an evaluated candidate", number, "See the column `number` of trials.")
+        return self._specs[number]
+
+    def family(self) -> dict[str, ArchSpec]:
+        """Return "S", the best network, and "M" and "L" scaled from it.
+
+        Raises:
+            InvalidInputError: If no candidate was measured.
+        """
+        from nas.models.scaling import scale_family
+
+        return scale_family(self.spec(int(self.best["number"])))
+
+    def __repr__(self) -> str:
+        counts = (
+            f"{(self.trials['state'] == 'measured').sum()} measured, {(self.trials['state'] == 'failed').sum()} failed"
+        )
+        return f"Run({str(self.folder.path)!r}: {counts}, {len(self.pareto)} on the front)"
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """Load a run from its folder. The journal is read, so a run may be loaded while its search goes on.
+
+    Raises:
+        InvalidInputError: If the path is no run.
+    """
+    folder = RunFolder.open(path)
+    return Run(folder, folder.manifest, folder.read_study())

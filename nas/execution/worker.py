@@ -64,7 +64,7 @@ def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None
     threading.Thread(target=_die_with_driver, name="driver watch", daemon=True).start()
     sender = _Sender(connection)
     logging.basicConfig(level=log_level, handlers=[sender], force=True)
-    factory: EvaluatorFactory = pickle.loads(pickled_factory)  # noqa: S301: from our own driver
+    factory: EvaluatorFactory = pickle.loads(pickled_factory)  # noqa: S301 - our own driver wrote it
     try:
         evaluate = factory()
     except InvalidInputError as error:

@@ -63,7 +63,8 @@ def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_driver, name="driver watch", daemon=True).start()
     sender = _Sender(connection)
-    logging.basicConfig(level=log_level, handlers=[sender], force=True)
+    logging.root.handlers[:] = [sender]
+    logging.root.setLevel(log_level)
     factory: EvaluatorFactory = pickle.loads(pickled_factory)  # noqa: S301 - our own driver wrote it
     try:
         evaluate = factory()

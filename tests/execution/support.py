@@ -30,13 +30,14 @@ MARKED = 16
 """Networks whose first stage has this many channels meet the evaluator's fault."""
 
 
-def make_space(*, max_num_params: int | None = None, references: int = 2) -> StagewiseSpace:
-    """Return 324 networks of two stages."""
-    stage = StageChoices(num_layers=(1, 2, 3), out_channels=(8, 16, 24), block=("fused",), expand_ratio=(2, 4))
-    known = {f"reference {n}": _reference(n) for n in range(1, references + 1)}
+def make_space(
+    *, max_num_params: int | None = None, num_references: int = 2, num_layers: tuple[int, ...] = (1, 2, 3)
+) -> StagewiseSpace:
+    """Return networks of two stages, 36 for each pair of `num_layers`."""
+    known = {f"reference {n}": _reference(n) for n in range(1, num_references + 1)}
     return StagewiseSpace(
         "test",
-        (stage, StageChoices((1, 2, 3), (8, 16, 24), ("fused",), (2, 4), (3,))),
+        tuple(StageChoices(num_layers, (8, 16, 24), ("fused",), (2, 4), (3,)) for _ in range(2)),
         Skeleton(stem_channels=8, head_channels=16, strides=((1, 2, 2),), train_image_size=32),
         bounds=Bounds(max_num_params=max_num_params),
         references=known,
@@ -44,10 +45,9 @@ def make_space(*, max_num_params: int | None = None, references: int = 2) -> Sta
 
 
 def _reference(num_layers: int) -> Params:
-    stages = (("s1", 5), ("s2", 3))
     values: dict[str, Value] = {"strides": "1-2-2"}
-    for stage, kernel in stages:
-        values |= {f"{stage}_block": "fused", f"{stage}_expand_ratio": 2, f"{stage}_kernel_size": kernel}
+    for stage in ("s1", "s2"):
+        values |= {f"{stage}_block": "fused", f"{stage}_expand_ratio": 2, f"{stage}_kernel_size": 3}
         values |= {f"{stage}_num_layers": num_layers, f"{stage}_out_channels": 8}
     return values
 
@@ -146,10 +146,6 @@ def measure(spec: ArchSpec, seed: int = 0, *, nan: bool = False) -> Measurement:
         timing_s=0.0,
         wall_s=0.1,
     )
-
-
-def random_sampler(seed: int) -> "SamplerMaker":
-    return SamplerMaker(seed)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -162,7 +163,7 @@ def test_an_exhausted_space_of_many_configurations_ends_too(tmp_path: Path) -> N
 
 
 def test_warm_start_evaluates_the_references_first_within_the_budget(tmp_path: Path) -> None:
-    space = make_space(references=3)
+    space = make_space(num_references=3)
     expected = [space.decode(params).arch_id for params in space.references.values()]
     study = open_study()
     with executor(tmp_path, 0) as jobs:
@@ -212,8 +213,9 @@ def test_what_fails_uses_up_budget_and_the_search_goes_on(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_input_found_by_the_factory_ends_the_search_before_it_begins(tmp_path: Path, workers: int) -> None:
-    with pytest.raises(InvalidInputError, match="`data` must be readable"), executor(
-        tmp_path, workers, start_fault="invalid"
+    with (
+        pytest.raises(InvalidInputError, match="`data` must be readable"),
+        executor(tmp_path, workers, start_fault="invalid"),
     ):
         pytest.fail("the executor must not open")
 
@@ -224,8 +226,6 @@ def test_a_budget_of_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_scalar_objective_is_told_one_value(tmp_path: Path) -> None:
-    import optuna
-
     study = optuna.create_study(direction="maximize")
     events: list[Event] = []
     with executor(tmp_path, 0) as jobs:

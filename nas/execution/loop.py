@@ -124,7 +124,7 @@ class _Search:
     """One call of `search_loop`: its arguments, and what is under way.
 
     Attributes:
-        running: Trials that the executor has, by number.
+        running: Trials that the executor has, with their keys, by number.
         repeats: Trials equal to a running one, by its key; told when it is.
         exhausted: Whether every network that could be found has been evaluated or is running.
     """
@@ -140,7 +140,7 @@ class _Search:
     on_event: Callable[[Event], None]
     common_seed: bool
     ledger: Ledger
-    running: dict[int, Trial] = field(default_factory=dict)
+    running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
     unseen: dict[Key, Params] | None = None
@@ -214,18 +214,18 @@ class _Search:
             self.ledger.num_free_asks += 1
             self.repeats[key].append(trial)
         else:
-            self._submit(trial, spec, origin)
+            self._submit(trial, spec, key, origin)
 
-    def _submit(self, trial: Trial, spec: ArchSpec, origin: str) -> None:
+    def _submit(self, trial: Trial, spec: ArchSpec, key: Key, origin: str) -> None:
         self.ledger.num_free_asks = 0
-        self.running[trial.number] = trial
-        self.repeats[key_of(spec)] = []
+        self.running[trial.number] = trial, key
+        self.repeats[key] = []
         seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id)
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
         self.on_event(Started(trial.number, spec, origin))
 
     def _tell(self, job: Job, outcome: Outcome) -> None:
-        trial = self.running.pop(job.number)
+        trial, key = self.running.pop(job.number)
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.
             outcome = Failure("diverged", f"diverged: {self.objective.name} is {self.objective.values(outcome)}")
@@ -235,7 +235,6 @@ class _Search:
         else:
             tell_measured(self.study, trial, outcome, self.objective)
             self.on_event(Measured(job.number, job.spec, outcome, measurement_reward(outcome)))
-        key = key_of(job.spec)
         self.ledger.evaluated[key] = job.number
         for repeat in self.repeats.pop(key):
             self._tell_repeat(repeat, job.number)

@@ -200,8 +200,8 @@ def test_what_fails_uses_up_budget_and_the_search_goes_on(
 ) -> None:
     study = open_study()
     with executor(tmp_path, workers, fault=fault) as jobs:
-        search(study, jobs, budget=8)
-    assert len(candidates(study)) == 8
+        search(study, jobs, budget=12)
+    assert len(candidates(study)) == 12
     for trial in candidates(study):
         if trial.params["s1_out_channels"] == MARKED:
             assert trial.state == TrialState.FAIL

@@ -114,7 +114,7 @@ def test_a_worker_that_dies_once_at_start_keeps_its_job(tmp_path: Path) -> None:
 
 def test_workers_that_cannot_start_end_the_search(tmp_path: Path) -> None:
     with (
-        pytest.raises(WorkerStartError, match="twice .* exit code 3"),
+        pytest.raises(WorkerStartError, match=r"twice .* exit code 3"),
         WorkerPool(Analytic(tmp_path / "log", start_fault="die"), [{}]),
     ):
         pytest.fail("the pool must not open")

@@ -17,6 +17,14 @@ class InvalidInputError(NasError, ValueError):
     """Something the user gave is not usable: a flag, a file, a data set, a table. Nothing has been changed."""
 
 
+class DivergedError(NasError, ArithmeticError):
+    """Training of a candidate ran into numbers that are not finite. A finding about the candidate, not a fault."""
+
+
+class WorkerStartError(NasError):
+    """Worker processes end before they can take a job, so that no search is possible."""
+
+
 def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError:
     """Build the error for one bad value in the house's form.
 

@@ -25,7 +25,8 @@ FAIL_REASON = "fail_reason"
 REPEAT_OF = "repeat_of"
 INTERRUPTED = "interrupted"
 ORIGIN = "origin"
-"""Where the parameters came from: "sampler", or the name of the reference network in a warm start."""
+"""Where the parameters came from: "sampler", the name of the reference network in a warm start, or "random" where the
+sampler had proposed nothing new for a while."""
 
 
 def describe(trial: Trial, spec: ArchSpec) -> None:
@@ -59,6 +60,12 @@ def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
     """End a trial outside the space's bounds; samplers that know constraints learn from `excess`."""
     trial.set_constraint("bounds", excess)
     study.tell(trial, state=TrialState.PRUNED)
+
+
+def tell_interrupted(study: optuna.Study, trial: Trial) -> None:
+    """End a trial that was running when its search stopped; whoever calls this has queued it again if it must be."""
+    trial.set_user_attr(INTERRUPTED, True)
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def is_candidate(trial: FrozenTrial) -> bool:

@@ -1,0 +1,21 @@
+"""Where candidates are evaluated, in this process or in workers, and the loop that asks and tells. No torch."""
+
+from nas.execution.executor import Executor, InProcessExecutor
+from nas.execution.job import Evaluate, EvaluatorFactory, Failure, Job, Outcome
+from nas.execution.loop import search_loop
+from nas.execution.recovery import recover
+from nas.execution.workers import WorkerPool, worker_environments
+
+__all__ = [
+    "Evaluate",
+    "EvaluatorFactory",
+    "Executor",
+    "Failure",
+    "InProcessExecutor",
+    "Job",
+    "Outcome",
+    "WorkerPool",
+    "recover",
+    "search_loop",
+    "worker_environments",
+]

@@ -1,0 +1,83 @@
+"""What `search_loop` tells displays and files while it runs. `number` is always a trial's."""
+
+from dataclasses import dataclass
+
+from nas.evaluation.measurement import Measurement
+from nas.spec import ArchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A candidate was given to the executor."""
+
+    number: int
+    spec: ArchSpec
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A candidate was measured and told; `reward` is the paper's, higher is better, whatever the objective."""
+
+    number: int
+    spec: ArchSpec
+    measurement: Measurement
+    reward: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A candidate's evaluation failed, which was told."""
+
+    number: int
+    spec: ArchSpec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The loop begins. `past` are the candidates that the study already holds."""
+
+    budget: int
+    past: tuple[Measured | Failed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A trial equal to candidate `original` was told that one's result; free."""
+
+    number: int
+    original: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A trial outside the space's bounds by `excess` was told so; free."""
+
+    number: int
+    excess: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """A signal asked for an end; the running candidates are awaited."""
+
+    num_running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The loop ended.
+
+    Attributes:
+        num_candidates: Evaluated in all, measured and failed.
+        interrupted: By a signal; the study can be resumed.
+        exhausted: Below the budget, because no network of the space is left that was not evaluated.
+    """
+
+    num_candidates: int
+    interrupted: bool
+    exhausted: bool
+
+
+Event = Opened | Started | Measured | Failed | Repeated | Outside | Stopping | Finished

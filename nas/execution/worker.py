@@ -1,0 +1,94 @@
+"""A worker process: builds the evaluator, then takes jobs from its pipe until the driver closes it."""
+
+import logging
+import logging.handlers
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+from nas.errors import InvalidInputError
+from nas.execution.job import Evaluate, EvaluatorFactory, Job, Outcome
+from nas.execution.runner import run_job
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The evaluator is built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The evaluator cannot be built from what the user gave; the worker ends."""
+
+    message: str
+
+
+Message = Ready | Refused | Outcome | logging.LogRecord
+"""What a worker sends. An outcome belongs to the job that the worker was last given."""
+
+
+class _Sender(logging.handlers.QueueHandler):
+    """Sends messages to the driver one at a time, log records among them, from whichever thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self._connection = connection
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._connection.send(record)
+
+    def send(self, message: Message) -> None:
+        self.acquire()  # The lock that logging holds around `enqueue`.
+        try:
+            self._connection.send(message)
+        finally:
+            self.release()
+
+
+def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None:
+    """Serve jobs until the driver sends None, closes the pipe or dies.
+
+    Args:
+        connection: The worker's end of the pipe.
+        pickled_factory: The `EvaluatorFactory`. It is loaded here and not by multiprocessing, because loading it may
+            import torch, and by then the driver must be under watch.
+        log_level: Least level of the log records that the driver wants.
+    """
+    # The driver decides what a Ctrl-C or a SIGTERM to the whole process group means for running jobs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_driver, name="driver watch", daemon=True).start()
+    sender = _Sender(connection)
+    logging.root.handlers[:] = [sender]
+    logging.root.setLevel(log_level)
+    factory: EvaluatorFactory = pickle.loads(pickled_factory)  # noqa: S301 - our own driver wrote it
+    try:
+        evaluate = factory()
+    except InvalidInputError as error:
+        sender.send(Refused(str(error)))
+        return
+    _serve(connection, sender, evaluate)
+
+
+def _serve(connection: Connection, sender: _Sender, evaluate: Evaluate) -> None:
+    try:
+        sender.send(Ready())
+        while True:
+            job: Job | None = connection.recv()
+            if job is None:
+                return
+            sender.send(run_job(evaluate, job))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # The driver closed its end.
+
+
+def _die_with_driver() -> None:
+    """End this process as soon as the driver is gone, even in the middle of a job: nobody would take the outcome."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None, "work() runs in a process started by multiprocessing"
+    wait([driver.sentinel])
+    os._exit(1)

@@ -4,6 +4,7 @@ A sampler is made anew for every proposal, from the search's seed and the trial'
 so a search that was killed and resumed proposes what it would have proposed, and repeats no proposal.
 """
 
+import functools
 import importlib.util
 import logging
 from typing import Any
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.errors import did_you_mean, invalid
 from nas.optimization.aging import RegularizedEvolution
 from nas.optimization.objectives import Objective
+from nas.optimization.trials import ARCH_ID
 from nas.optimization.uniform import SpaceSampler, UniformSampler
 from nas.space import SearchSpace, Value
 
@@ -25,6 +27,8 @@ DEFAULT_SAMPLER = "tpe"
 NSGA2_POPULATION = 20
 GP_TRIALS = 200
 """Trials up to which the Gaussian process stays affordable: the cost of a proposal grows with their cube."""
+
+_MAX_CHANGES = 100
 
 _logger = logging.getLogger(__name__)
 
@@ -38,18 +42,34 @@ class GuidedSampler(SpaceSampler):
         space: The search space.
         seed: Seed of this one proposal.
         guide: The sampler that proposes once it has seen enough.
+        fresh: Replace a proposal that would be wasted, being outside the bounds or equal to an earlier trial, by one
+            a few changes away that would not. For guides that are costly to ask and do not learn from waste.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, guide: BaseSampler) -> None:
+    def __init__(self, space: SearchSpace, seed: int, guide: BaseSampler, *, fresh: bool = False) -> None:
         super().__init__(space, seed)
         self.guide = guide
+        self.fresh = fresh
 
     def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Value]:
         """Return the guide's proposal; a random candidate while the guide has none."""
         guided = self.guide.sample_relative(study, trial, self.guide.infer_relative_search_space(study, trial))
         if not guided:
             return self._space.sample(self._rng)
-        return {name: guided[name] if name in guided else self.uniform_value(name) for name in self._space.choices}
+        params = {name: guided[name] if name in guided else self.uniform_value(name) for name in self._space.choices}
+        return self._freshen(study, params) if self.fresh else params
+
+    def _freshen(self, study: optuna.Study, params: dict[str, Value]) -> dict[str, Value]:
+        """Change one random choice after the other until the candidate is inside the bounds and new."""
+        known = {trial.user_attrs.get(ARCH_ID) for trial in study.get_trials(deepcopy=False)}
+        names = list(self._space.choices)
+        for _ in range(_MAX_CHANGES):
+            spec = self._space.decode(params)
+            if spec.arch_id not in known and self._space.excess(spec) <= 0:
+                return params
+            name = names[int(self._rng.integers(len(names)))]
+            params = {**params, name: self.uniform_value(name)}
+        return self._space.sample(self._rng)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self.guide.before_trial(study, trial)
@@ -103,8 +123,9 @@ def make_sampler(
         case "nsga2":
             guide = _Nsga2(seed=guide_seed, population_size=NSGA2_POPULATION)
         case "gp":
-            _check_gp(trial_number, budget, objective)
+            _check_gp(budget, objective)
             guide = GPSampler(seed=guide_seed, n_startup_trials=min(10, _num_startup_trials(budget)))
+            return GuidedSampler(space, own_seed, guide, fresh=True)
         case _:
             raise invalid("sampler", "known", name, did_you_mean(name, SAMPLER_NAMES))
     return GuidedSampler(space, own_seed, guide)
@@ -115,14 +136,20 @@ def _num_startup_trials(budget: int) -> int:
     return max(1, min(50, max(20, budget // 4), budget // 2))
 
 
-def _check_gp(trial_number: int, budget: int, objective: Objective) -> None:
+def _check_gp(budget: int, objective: Objective) -> None:
     if importlib.util.find_spec("scipy") is None:
         raise invalid("sampler", "installed", "gp", 'It needs SciPy: pip install "nas[gp]".')
-    if trial_number == 0 and budget > GP_TRIALS:
-        _logger.warning(
-            "Sampler gp fits %d Gaussian process(es) for every proposal, which takes from many seconds to minutes "
-            "beyond %d trials; tpe stays fast at a budget of %d.",
-            len(objective.metrics),
-            GP_TRIALS,
-            budget,
-        )
+    if budget > GP_TRIALS:
+        _warn_of_gp_cost(budget, len(objective.metrics))
+
+
+@functools.cache
+def _warn_of_gp_cost(budget: int, num_objectives: int) -> None:
+    """Warn once, although a sampler is made for every proposal."""
+    _logger.warning(
+        "Sampler gp fits %d Gaussian process(es) for every proposal, which takes from many seconds to minutes beyond "
+        "%d trials; tpe stays fast at a budget of %d.",
+        num_objectives,
+        GP_TRIALS,
+        budget,
+    )

@@ -146,6 +146,14 @@ def test_tpe_seldom_proposes_what_is_outside_the_bounds():
     assert np.mean([t.state == TrialState.PRUNED for t in study.trials]) < by_chance / 2
 
 
+def test_the_gaussian_process_wastes_no_proposal():
+    pytest.importorskip("scipy")
+    space = small_space(max_num_params=25_000)
+    study = new_study(REWARD)
+    run_search(study, space, REWARD, "gp", 30, budget=16)
+    assert len(trials.candidates(study)) == 30
+
+
 def test_nsga2_counts_reference_networks_in_its_first_generation(space):
     study = new_study(PARETO)
     study.enqueue_trial(REFERENCE)
@@ -175,6 +183,6 @@ def test_the_gaussian_process_without_scipy_names_the_extra(space, monkeypatch):
 
 def test_the_gaussian_process_warns_once_of_a_long_search(space, caplog):
     pytest.importorskip("scipy")
-    for number in range(3):
-        make_sampler("gp", space=space, seed=0, trial_number=number, budget=500, objective=PARETO)
+    for number in (2, 3, 4):  # a warm start takes the first numbers
+        make_sampler("gp", space=space, seed=0, trial_number=number, budget=517, objective=PARETO)
     assert [record.levelname for record in caplog.records] == ["WARNING"]

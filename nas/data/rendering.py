@@ -49,7 +49,7 @@ class Rendering:
     clutter_size: int = 12
     occlusion: float = 0.0
     contrast_min: float = 0.5
-    invert_probability: float = 0.5
+    invert_probability: float = 0.0
     noise: float = 0.1
     seed: int = 0
 

@@ -1,11 +1,9 @@
 """Names of devices, checked before any work."""
 
-import platform
-from pathlib import Path
-
 import torch
 
 from nas.errors import invalid
+from nas.evaluation.processor import processor_name
 
 
 def resolve_device(name: str) -> torch.device:
@@ -32,8 +30,5 @@ def resolve_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """Return the hardware's name, for example "NVIDIA H100 80GB HBM3" or "AMD EPYC 7763"."""
     if device.type == "cpu":
-        cpuinfo = Path("/proc/cpuinfo")
-        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        return models[0] if models else platform.processor() or platform.machine()
+        return processor_name()
     return str(torch.get_device_module(device).get_device_name(device))

@@ -1,5 +1,6 @@
-"""`Job`: what is asked of an evaluator. Spec, fidelity and seed in, a `Measurement` out."""
+"""What is asked of an evaluator: spec, fidelity and seed in, a `Measurement` out."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,11 +11,13 @@ from nas.spec import ArchSpec
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Attributes:
-    number: The trial's number in its study.
-    spec: The candidate.
-    fidelity: How much training it gets.
-    seed: Of initialisation, data order and augmentation.
+    """One candidate to evaluate. It travels to workers as a pickle.
+
+    Attributes:
+        number: Of the trial.
+        spec: The network.
+        fidelity: How much training it gets.
+        seed: Of initialisation, data order and augmentation.
     """
 
     number: int
@@ -25,4 +28,18 @@ class Job:
 
 Evaluate = Callable[[Job], Measurement]
 EvaluatorFactory = Callable[[], Evaluate]
-"""Builds an evaluator where it will run; picklable, so that it can be sent to a worker process."""
+"""Builds an `Evaluate` where it will run: loads the data, builds the reference model. It must pickle, so it is a
+function of a module or an instance of a class of one. It raises InvalidInputError for what the user must correct."""
+
+
+def job_seed(study_seed: int, fidelity: Fidelity, arch_id: str = "") -> int:
+    """Return a seed for a job, 0 to 2**31 - 1, independent of trial number and worker.
+
+    Args:
+        study_seed: The search's seed.
+        fidelity: Of the job.
+        arch_id: Of the candidate; leave it empty for common random numbers, where all candidates see the same data in
+            the same order and differences between them have less noise.
+    """
+    digest = hashlib.sha256(f"{study_seed}|{fidelity}|{arch_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

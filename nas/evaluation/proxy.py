@@ -18,7 +18,7 @@ from nas.spec import ArchSpec
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, predict, reestimate_batch_norm
 from nas.training.recipe import Recipe
 
-PROXY_RECIPE = Recipe()
+PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
 
 

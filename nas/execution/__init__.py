@@ -1,7 +1,8 @@
 """Where candidates are evaluated, in this process or in workers, and the loop that asks and tells. No torch."""
 
+from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
 from nas.execution.executor import Executor, InProcessExecutor
-from nas.execution.job import Evaluate, EvaluatorFactory, Failure, Job, Outcome
+from nas.execution.job import Failure, Outcome
 from nas.execution.loop import search_loop
 from nas.execution.recovery import recover
 from nas.execution.workers import WorkerPool, worker_environments

@@ -4,7 +4,8 @@ from collections import deque
 from types import TracebackType
 from typing import Protocol, Self
 
-from nas.execution.job import Evaluate, EvaluatorFactory, Job, Outcome
+from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
+from nas.execution.job import Outcome
 from nas.execution.runner import run_job
 
 

@@ -1,31 +1,9 @@
-"""What an executor is given and what it gives back."""
+"""What an executor gives back."""
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.measurement import Measurement
-from nas.spec import ArchSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One candidate to evaluate. It travels to workers as a pickle.
-
-    Attributes:
-        number: Of the trial.
-        spec: The network.
-        fidelity: How much training it gets.
-        seed: Of initialisation, data order and augmentation.
-    """
-
-    number: int
-    spec: ArchSpec
-    fidelity: Fidelity
-    seed: int
-
 
 FailureKind = Literal["out of memory", "diverged", "error", "worker died"]
 
@@ -42,20 +20,3 @@ class Failure:
 
 
 Outcome = Measurement | Failure
-Evaluate = Callable[[Job], Measurement]
-EvaluatorFactory = Callable[[], Evaluate]
-"""Builds an `Evaluate` where it will run: loads the data, builds the reference model. It must pickle, so it is a
-function of a module or an instance of a class of one. It raises InvalidInputError for what the user must correct."""
-
-
-def job_seed(study_seed: int, fidelity: Fidelity, arch_id: str = "") -> int:
-    """Return a seed for a job, 0 to 2**31 - 1, independent of trial number and worker.
-
-    Args:
-        study_seed: The search's seed.
-        fidelity: Of the job.
-        arch_id: Of the candidate; leave it empty for common random numbers, where all candidates see the same data in
-            the same order and differences between them have less noise.
-    """
-    digest = hashlib.sha256(f"{study_seed}|{fidelity}|{arch_id}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

@@ -13,6 +13,7 @@ from optuna.trial import Trial
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
+from nas.evaluation.job import Job, job_seed
 from nas.execution.events import (
     Event,
     Failed,
@@ -25,7 +26,7 @@ from nas.execution.events import (
     Stopping,
 )
 from nas.execution.executor import Executor
-from nas.execution.job import Failure, Job, Outcome, job_seed
+from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
 from nas.execution.recovery import recover
 from nas.execution.signals import StopSignals

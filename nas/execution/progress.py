@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.execution.events import Event, Failed, Finished, Measured, Opened, Started, Stopping
-from nas.execution.tally import Tally, arch_summary, describe_measurement, duration
+from nas.execution.tally import Tally, describe_measurement, duration
 
 _NUM_RECENT = 5
 
@@ -75,7 +75,7 @@ class LiveDisplay:
         line = _line(event, self._tally)
         match event:
             case Started():
-                self._running[event.number] = arch_summary(event.spec)
+                self._running[event.number] = event.spec.summary
             case Measured() | Failed():
                 self._running.pop(event.number, None)
                 self._recent.append(line or "")
@@ -99,7 +99,7 @@ class LiveDisplay:
         lines = [f"front {len(tally.front)}  failed {tally.num_failed}  repeats and outside {tally.num_free}"]
         if tally.best is not None:
             lines.append(f"best #{tally.best.number}  {describe_measurement(tally.best)}")
-            lines.append(f"     {arch_summary(tally.best.spec)}")
+            lines.append(f"     {tally.best.spec.summary}")
         lines += list(self._recent)
         lines += [f"running #{number}  {summary}" for number, summary in self._running.items()]
         if self._notice is not None:

@@ -6,7 +6,8 @@ import traceback
 from pathlib import Path
 
 from nas.errors import DivergedError
-from nas.execution.job import Evaluate, Failure, FailureKind, Job, Outcome
+from nas.evaluation.job import Evaluate, Job
+from nas.execution.job import Failure, FailureKind, Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from nas.evaluation.measurement import Measurement
 from nas.execution.events import Event, Failed, Measured, Opened, Outside, Repeated, Started
 from nas.optimization.objectives import PARETO
-from nas.spec import ArchSpec
 
 
 @dataclass(slots=True)
@@ -98,16 +97,6 @@ class Tally:
     def eta_s(self) -> float | None:
         """Seconds to go at this sitting's pace; None before its first candidate."""
         return None if self.per_minute is None else 60 * max(0, self.budget - self.num_done) / self.per_minute
-
-
-def arch_summary(spec: ArchSpec) -> str:
-    """Return a network in a few characters a stage: "F4k3x2c32" is Fused-MBConv ("M": MBConv) with expansion ratio 4,
-    kernel 3, 2 layers and 32 channels.
-    """
-    return " ".join(
-        f"{stage.block[0].upper()}{stage.expand_ratio}k{stage.kernel_size}x{stage.num_layers}c{stage.out_channels}"
-        for stage in spec.stages
-    )
 
 
 def duration(seconds: float | None) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from nas.errors import InvalidInputError
-from nas.execution.job import Evaluate, EvaluatorFactory, Job, Outcome
+from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
+from nas.execution.job import Outcome
 from nas.execution.runner import run_job
 
 

@@ -22,7 +22,8 @@ from types import TracebackType
 from typing import Self
 
 from nas.errors import InvalidInputError, WorkerStartError, invalid
-from nas.execution.job import EvaluatorFactory, Failure, Job, Outcome
+from nas.evaluation.job import EvaluatorFactory, Job
+from nas.execution.job import Failure, Outcome
 from nas.execution.worker import Message, Ready, Refused, work
 
 logger = logging.getLogger(__name__)

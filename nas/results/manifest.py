@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInputError, did_you_mean, invalid
+from nas.evaluation.processor import processor_name
 from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
@@ -215,18 +216,9 @@ def _hardware(device: str) -> dict[str, Any]:
         "device": device,
         "machine": platform.machine(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor_name(),
         "num_cpus": os.cpu_count(),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor())
 
 
 def _git_state() -> dict[str, Any] | None:

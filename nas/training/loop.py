@@ -10,13 +10,10 @@ from torch.nn import functional
 
 from nas.data.batches import augment, epoch_order, prepare
 from nas.data.dataset import Dataset, ImageSet
+from nas.errors import DivergedError
 from nas.training.recipe import Recipe
 
 EVAL_BATCH_SIZE = 500
-
-
-class DivergedError(ArithmeticError):
-    """The training loss is no longer finite."""
 
 
 Normalise = Callable[[Tensor], Tensor]
@@ -44,12 +41,14 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Return SGD with Nesterov momentum whose weight decay leaves out biases and norms (all one-dimensional)."""
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer; its weight decay leaves out biases and norms (all one-dimensional)."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.99))
 
 
 class Trainer:
@@ -67,7 +66,7 @@ class Trainer:
         with autocast(self.device):
             logits = self.model(inputs)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -170,6 +169,6 @@ def predict(model: nn.Module, data: ImageSet, normalise: Normalise) -> Tensor:
     was_training = model.training
     model.eval()
     with autocast(data.images.device):
-        logits = [model(normalise(images)).float() for images in data.images.split(EVAL_BATCH_SIZE)]
+        logits = [model(normalise(images)).float() for images in torch.split(data.images, EVAL_BATCH_SIZE)]
     model.train(was_training)
     return torch.cat(logits)

@@ -10,23 +10,25 @@ from nas.errors import invalid
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Attributes:
+    optimizer: "adamw", or "sgd" with Nesterov momentum.
     learning_rate: Peak, at `batch_size`.
     batch_size: Images in a step.
     warmup_fraction: Share of all steps in which the learning rate rises linearly from 0.
     decay: Shape of the fall to 0 after that.
-    momentum: Nesterov momentum of SGD.
-    weight_decay: Decoupled from neither norms nor biases: those are left out of it altogether.
+    momentum: Of SGD; AdamW's first beta.
+    weight_decay: Of convolutions and the classifier; norms and biases have none.
     label_smoothing: Share of the target spread over all classes.
     flip: Whether training images are mirrored at random.
     shift: Pixels by which training images are shifted at random, at most.
     """
 
-    learning_rate: float = 0.2
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 0.004
     batch_size: int = 64
     warmup_fraction: float = 0.15
     decay: Literal["cosine", "linear"] = "cosine"
     momentum: float = 0.9
-    weight_decay: float = 5e-4
+    weight_decay: float = 0.05
     label_smoothing: float = 0.1
     flip: bool = True
     shift: int = 2

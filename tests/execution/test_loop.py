@@ -7,9 +7,9 @@ import pytest
 from optuna.trial import TrialState
 
 from nas.errors import InvalidInputError
+from nas.evaluation.job import job_seed
 from nas.execution import Executor, InProcessExecutor, WorkerPool
 from nas.execution.events import Event, Failed, Finished, Measured, Opened, Outside, Repeated, Started
-from nas.execution.job import job_seed
 from nas.optimization.objectives import REWARD
 from nas.optimization.trials import FAIL_REASON, ORIGIN, REPEAT_OF, candidates, measurement_of
 from tests.execution.support import (

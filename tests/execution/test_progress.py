@@ -15,7 +15,7 @@ from nas.evaluation.measurement import Measurement
 from nas.execution import InProcessExecutor
 from nas.execution.events import Event, Failed, Finished, Measured, Opened, Outside, Repeated, Started, Stopping
 from nas.execution.progress import LiveDisplay, PlainDisplay, make_display
-from nas.execution.tally import Front, Tally, arch_summary, duration
+from nas.execution.tally import Front, Tally, duration
 from nas.optimization.objectives import measurement_reward
 from tests.execution.support import Analytic, make_space, measure, open_study, search
 
@@ -143,7 +143,7 @@ def test_live_display_shows_the_state_and_keeps_log_lines_out_of_it(monkeypatch:
     assert "worker 3 said something" in out.getvalue()
     assert "2/5" in view
     assert "best #1  accuracy 0.900" in view
-    assert f"running #2  {arch_summary(SPEC)}" in view
+    assert f"running #2  {SPEC.summary}" in view
     assert "front 1  failed 0  repeats and outside 0" in view
 
 
@@ -176,5 +176,4 @@ def test_the_console_decides_on_the_display() -> None:
 
 
 def test_small_texts() -> None:
-    assert arch_summary(SPEC) == "F2k3x1c8 F2k3x1c8"
     assert [duration(s) for s in (None, 12.06, 1080, 8280)] == ["?", "12.1 s", "18 min", "2.3 h"]

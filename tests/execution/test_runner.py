@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from nas.errors import DivergedError
+from nas.evaluation.job import Job
 from nas.evaluation.measurement import Measurement
-from nas.execution.job import Failure, Job
+from nas.execution.job import Failure
 from nas.execution.runner import run_job
 from tests.execution.support import FIDELITY, make_space, measure
 

@@ -1,0 +1,124 @@
+"""Settings of the verbs with their defaults; the command line is generated from them. No torch."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from nas.errors import invalid
+
+DEFAULT_FIDELITY = "5000x2"
+"""Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Search for networks that are accurate, small and fast to train, on your images and your device.
+
+    Candidates of a search space are trained briefly, timed and counted. At the end you have a Pareto front of measured
+    candidates and a family of networks, S, M and L, in a folder below results/. The same command with --resume goes on
+    after a Ctrl-C or a crash.
+
+    Examples:
+        python -m nas.search --budget 200
+        python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
+    """
+
+    budget: int = 200
+    """Number of candidates to evaluate. Candidates equal to an earlier one are free."""
+    space: str = "efficientnet_v2_tiny"
+    """Search space: efficientnet_v2_tiny (28 to 64 pixels), efficientnet_v2 (the paper's), or package.module:attribute."""
+    data: str = "fashion-hard"
+    """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
+    (also with train/ and val/), or a Hugging Face image parquet folder."""
+    objective: Literal["pareto", "reward"] = "pareto"
+    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
+    sampler: Literal["tpe", "random", "nsga2", "gp", "aging"] = "tpe"
+    """How candidates are proposed; random is the paper's, aging is regularised evolution."""
+    fidelity: str = DEFAULT_FIDELITY
+    """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""
+    workers: int | None = None
+    """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
+    device: str = "auto"
+    """auto, cpu, or an accelerator such as cuda:0."""
+    seed: int = 0
+    """Seed of proposals, splits and training."""
+    val_images: int | None = None
+    """Images held out to measure accuracy. By default a split of their own, else a third of the training images, at
+    most 6,000."""
+    warm_start: bool = True
+    """Evaluate the space's reference networks first."""
+    out: Path | None = None
+    """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
+    resume: Path | None = None
+    """Folder of a run to go on with, up to the budget; other settings are those of the run unless given."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError for values that no machine and no data could make right."""
+        if self.budget < 1:
+            raise invalid("budget", "at least 1", self.budget, "Say how many candidates to evaluate.")
+        if self.workers is not None and not 0 <= self.workers <= 1024:
+            raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
+        if not 0 <= self.seed < 2**32:
+            raise invalid("seed", "from 0 to 4294967295", self.seed, "Choose a small whole number.")
+        if self.val_images is not None and self.val_images < 1:
+            raise invalid("val_images", "at least 1", self.val_images, "Leave it out for the default.")
+        if self.out is not None and self.resume is not None:
+            raise invalid(
+                "out and resume", "given one at a time", str(self.out), "Leave out --out to go on with a run."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types for the manifest, without where the run lies."""
+        return {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train a network and save its weights (safetensors) and a table of its progress (CSV).
+
+    Examples:
+        python -m nas.train --arch results/RUN/S.json --epochs 20
+        python -m nas.train --arch efficientnet_v2_b0 --data path/to/images --image-size 128 --device cuda:0
+    """
+
+    arch: Annotated[str, tyro.conf.arg(metavar="FILE|NAME")]
+    """Architecture: a JSON file from a search, or a published one such as efficientnet_v2_s."""
+    data: str = "fashion-hard"
+    """Data set: as in nas.search."""
+    epochs: int = 20
+    """Passes over the training images."""
+    image_size: int | None = None
+    """Pixels a side; by default the architecture's training size."""
+    batch_size: int = 64
+    """Images in a step."""
+    learning_rate: float = 0.004
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Of convolutions and the classifier."""
+    device: str = "auto"
+    """auto, cpu, or an accelerator such as cuda:0."""
+    seed: int = 0
+    """Seed of initialisation, split, data order and augmentation."""
+    val_images: int | None = None
+    """As in nas.search."""
+    out: Path = Path("results/train")
+    """New or empty folder for the weights, the architecture and metrics.csv."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError for values that no machine and no data could make right."""
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise invalid(name, "at least 1", getattr(self, name), "Correct the value.")
+        if self.image_size is not None and self.image_size < 8:
+            raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the architecture's own.")
+
+
+def default_workers(num_accelerators: int) -> int:
+    """Return one worker per accelerator, or per processor that this process may use."""
+    if num_accelerators:
+        return num_accelerators
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

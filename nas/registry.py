@@ -1,0 +1,46 @@
+"""Find a search space by name."""
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from nas.errors import did_you_mean, invalid
+from nas.space import SearchSpace
+
+GROUP = "nas.search_spaces"
+
+
+def space_names() -> tuple[str, ...]:
+    """Return the names of the installed spaces: the entry points of the group `nas.search_spaces`."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def get_space(name: str) -> SearchSpace:
+    """Return a space by its entry point's name, or by "package.module:attribute".
+
+    A module is also looked for in the working directory, so that a file beside the data is enough.
+
+    Raises:
+        InvalidInputError: If there is no such space, or what is there is no SearchSpace.
+    """
+    if ":" not in name:
+        targets = {point.name: point.value for point in entry_points(group=GROUP)}
+        if name not in targets:
+            todo = f"{did_you_mean(name, targets)} Or give your own as package.module:attribute."
+            raise invalid("space", "known", name, todo)
+        name = targets[name]
+    module_name, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise invalid("space", "package.module:attribute", name, f"It cannot be imported: {error}.") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, SearchSpace):
+        candidates = [key for key, value in vars(module).items() if isinstance(value, SearchSpace)]
+        todo = did_you_mean(attribute, candidates) if candidates else "The module defines none."
+        raise invalid("space", "the name of a SearchSpace in the module", name, todo)
+    return found

@@ -1,13 +1,13 @@
 """Settings of the verbs with their defaults; the command line is generated from them. No torch."""
 
-import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from nas.errors import invalid
+from nas.errors import did_you_mean, invalid
 
 DEFAULT_FIDELITY = "5000x2"
 """Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
@@ -30,7 +30,8 @@ class SearchSettings:
     budget: int = 200
     """Number of candidates to evaluate. Candidates equal to an earlier one are free."""
     space: str = "efficientnet_v2_tiny"
-    """Search space: efficientnet_v2_tiny (28 to 64 pixels), efficientnet_v2 (the paper's), or package.module:attribute."""
+    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), or your own as
+    package.module:attribute."""
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
     (also with train/ and val/), or a Hugging Face image parquet folder."""
@@ -75,6 +76,15 @@ class SearchSettings:
         """Return plain JSON types for the manifest, without where the run lies."""
         return {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
+        """Read what `to_dict` wrote; raise InvalidInputError for unknown keys."""
+        known = {f.name for f in fields(cls)} - {"out", "resume"}
+        for key in plain:
+            if key not in known:
+                raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
+        return cls(**plain)
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -115,10 +125,3 @@ class TrainSettings:
                 raise invalid(name, "at least 1", getattr(self, name), "Correct the value.")
         if self.image_size is not None and self.image_size < 8:
             raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the architecture's own.")
-
-
-def default_workers(num_accelerators: int) -> int:
-    """Return one worker per accelerator, or per processor that this process may use."""
-    if num_accelerators:
-        return num_accelerators
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ DATASET_NAMES = (EMBEDDED_NAME, *PUBLISHED_NAMES)
 MAX_DATASET_BYTES = 4 * 2**30
 """Most memory that decoded images may take; of larger sets a stratified subset is used."""
 
-MAX_DEFAULT_VAL_IMAGES = 8000
+MAX_DEFAULT_VAL_IMAGES = 6000
 MIN_IMAGE_SIZE = 8
 _FINGERPRINT_VERSION = 1
 
@@ -50,7 +50,7 @@ def load_dataset(
             parquet file or folder in Hugging Face's form.
         image_size: Pixels a side, at least 8; None leaves images as they are, if all are equal and square.
         val_images: Validation images; None means all of the source's own validation split, or else a third of the
-            training images, at most 8,000.
+            training images, at most 6,000.
         seed: Seed of the split.
         download: Whether a published data set may be downloaded.
         rendering: How fashion-hard is rendered, where not by default.

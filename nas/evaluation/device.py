@@ -1,5 +1,7 @@
 """Names of devices, checked before any work."""
 
+import os
+
 import torch
 
 from nas.errors import invalid
@@ -32,3 +34,10 @@ def device_name(device: torch.device) -> str:
     if device.type == "cpu":
         return processor_name()
     return str(torch.get_device_module(device).get_device_name(device))
+
+
+def num_devices(kind: str) -> int:
+    """Return how many accelerators there are, or how many processors this process may use for "cpu"."""
+    if kind != "cpu":
+        return torch.accelerator.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

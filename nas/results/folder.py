@@ -47,6 +47,17 @@ class RunFolder:
         Raises:
             InvalidInputError: If the path is a run, a folder that holds something else, or no folder.
         """
+        folder = cls.unused(path)
+        folder.make()
+        return folder
+
+    @classmethod
+    def unused(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """Take a path where `make` may make a folder for a new run; nothing is written.
+
+        Raises:
+            InvalidInputError: As `create`.
+        """
         folder = cls(Path(path))
         if folder.manifest_path.exists():
             raise invalid("run folder", "new", str(path), f"It holds a run: go on with it by --resume {path}.")
@@ -57,11 +68,14 @@ class RunFolder:
                 raise invalid(
                     "run folder", "new or empty", str(path), "It holds files that are no run: choose another."
                 )
-        try:
-            folder.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise invalid("run folder", "a place to write", str(path), f"{error.strerror or error}.") from error
         return folder
+
+    def make(self) -> None:
+        """Make the folder if it is not there; raise InvalidInputError where that cannot be done."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise invalid("run folder", "a place to write", str(self.path), f"{error.strerror or error}.") from error
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunFolder":

@@ -1,0 +1,182 @@
+"""`python -m nas.search`: search for networks on your images and your device."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from rich.console import Console
+
+from nas import cli
+from nas.config import SearchSettings
+from nas.evaluation.fidelity import Fidelity
+from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, worker_environments
+from nas.execution.events import Event, Failed, Finished, Measured
+from nas.execution.progress import make_display
+from nas.optimization.objectives import get_objective
+from nas.optimization.samplers import make_sampler
+from nas.registry import get_space
+from nas.results.folder import RunFolder, default_run_name
+from nas.results.manifest import Manifest
+from nas.results.run import Run
+from nas.results.tables import family_members, family_table, front_table, stage_table
+from nas.results.write import write_tables
+from nas.space import SearchSpace
+
+if TYPE_CHECKING:
+    from nas.evaluation.proxy import ProxyFactory
+
+_WRITE_EVERY_S = 10.0
+
+
+def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
+    """Run or resume a search, and write its results.
+
+    Raises:
+        InvalidInputError: If something that was asked for cannot be used; nothing has been written or changed then.
+    """
+    settings.check()
+    space = get_space(settings.space)
+    objective = get_objective(settings.objective)
+    fidelity = Fidelity.parse(settings.fidelity)
+
+    def sampler(number: int) -> optuna.samplers.BaseSampler:
+        return make_sampler(
+            settings.sampler,
+            space=space,
+            seed=settings.seed,
+            trial_number=number,
+            budget=settings.budget,
+            objective=objective,
+        )
+
+    sampler(0)  # says at once what is wrong with it
+    folder = _folder(settings)
+    factory, manifest = _prepare(settings, space, fidelity)
+    if settings.resume is not None:
+        folder.manifest.check_compatible(manifest)
+    with ExitStack() as stack:
+        executor = stack.enter_context(_executor(settings, factory))
+        # Everything has been checked: from here on things are written.
+        folder.make()
+        stack.enter_context(folder.lock())
+        if settings.resume is None:
+            folder.write_manifest(manifest)
+        study = folder.study(objective)
+        console.print(f"Searching {space.name} on {settings.data}; results in {_shown(folder.path)}")
+        display = stack.enter_context(make_display())
+        written = time.monotonic()
+
+        def on_event(event: Event) -> None:
+            nonlocal written
+            display(event)
+            if isinstance(event, Measured | Failed) and time.monotonic() - written > _WRITE_EVERY_S:
+                write_tables(folder, study, folder.manifest)
+                written = time.monotonic()
+
+        finished = search_loop(
+            study,
+            space,
+            budget=settings.budget,
+            objective=objective,
+            executor=executor,
+            make_sampler=sampler,
+            fidelity=fidelity,
+            seed=settings.seed,
+            warm_start=settings.warm_start,
+            on_event=on_event,
+        )
+        return write_tables(folder, study, folder.manifest), finished
+
+
+def report(run: Run, console: Console) -> None:
+    """Print the front's top rows and the family."""
+    if run.pareto.empty:
+        console.print("No candidate was measured: look at fail_reason in trials.csv.")
+        return
+    family = run.family()
+    members = family_members(family, num_classes=run.manifest.num_classes, in_channels=run.manifest.in_channels)
+    console.print(front_table(run.pareto))
+    console.print(family_table(members))
+    for size, spec in family.items():
+        console.print(stage_table(spec, title=size))
+
+
+def _shown(path: Path) -> Path:
+    """Return a path as short as it can be typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _folder(settings: SearchSettings) -> RunFolder:
+    if settings.resume is not None:
+        return RunFolder.open(settings.resume)
+    return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
+
+
+def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -> "tuple[ProxyFactory, Manifest]":
+    """Check data and device, and say what a run on them is made from."""
+    # Torch takes seconds to import: only now, when all that can be checked without it has been.
+    from nas.data import load_dataset
+    from nas.evaluation.device import resolve_device
+    from nas.evaluation.proxy import ProxyFactory
+
+    device = resolve_device(settings.device)
+    image_size = space.reference.train_image_size
+    dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
+    factory = ProxyFactory(
+        data=settings.data,
+        image_size=image_size,
+        val_images=settings.val_images,
+        data_seed=settings.seed,
+        reference=space.reference,
+        device=str(device),
+    )
+    manifest = Manifest.collect(
+        space,
+        data=settings.data,
+        data_fingerprint=dataset.fingerprint,
+        num_classes=dataset.num_classes,
+        in_channels=dataset.in_channels,
+        objective=settings.objective,
+        fidelity=str(fidelity),
+        seed=settings.seed,
+        settings=settings.to_dict(),
+        device=str(device),
+    )
+    return factory, manifest
+
+
+def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
+    if settings.workers == 0:
+        return InProcessExecutor(factory)
+    from nas.evaluation.device import num_devices
+
+    kind, _, _ = factory.device.partition(":")
+    # A device that was named is shared by all workers; otherwise each gets one of them.
+    count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
+    gpus = [str(index) for index in range(count)] if count > 1 else []
+    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    prog = "python -m nas.search"
+    settings = cli.parse(SearchSettings, prog, args)
+    if settings.resume is not None:
+        before = SearchSettings.from_dict(RunFolder.open(settings.resume).manifest.settings)
+        settings = cli.parse(SearchSettings, prog, args, default=before)
+    console = cli.console()
+    run, finished = search(settings, console)
+    report(run, console)
+    if finished.interrupted:
+        console.print(f"Go on with: {prog} --resume {_shown(run.folder.path)}")
+        return 130
+    console.print(f"Train the small one with: python -m nas.train --arch {_shown(run.folder.arch_path('S'))}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -105,7 +105,7 @@ class TrainSettings:
     """Pixels a side; by default the architecture's training size."""
     batch_size: int = 64
     """Images in a step."""
-    learning_rate: float = 0.004
+    learning_rate: float = 0.003
     """Peak learning rate of AdamW."""
     weight_decay: float = 0.05
     """Of convolutions and the classifier."""

@@ -46,11 +46,11 @@ class Rendering:
     scale_max: float = 1.0
     shift_fraction: float = 1.0
     clutter: int = 2
-    clutter_size: int = 12
+    clutter_size: int = 10
     occlusion: float = 0.0
-    contrast_min: float = 0.5
+    contrast_min: float = 0.7
     invert_probability: float = 0.0
-    noise: float = 0.1
+    noise: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:

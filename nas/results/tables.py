@@ -48,7 +48,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
     shown = front.head(max_rows)
     title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
     table = Table(title=title)
-    for name in ("Rank", "Trial", "Accuracy", "Step (ms)", "Relative", "Params", "MACs", "Reward"):
+    for name in ("Rank", "Trial", "Accuracy", "Step (ms)", "Relative (IQR)", "Params", "MACs", "Reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Architecture")
     for rank, row in enumerate(shown.to_dict("records"), start=1):
@@ -57,7 +57,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
             str(row["number"]),
             f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
             f"{row['step_time_s'] * 1e3:.2f}",
-            f"{row['relative_step_time']:.2f}",
+            f"{row['relative_step_time']:.2f} ({row['relative_step_time_spread']:.2f})",
             short_count(row["num_params"]),
             short_count(row["num_macs"]),
             f"{row['reward']:.4f}",

@@ -154,10 +154,13 @@ def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise
         norm.momentum = None
     was_training = model.training
     model.train()
+    # Shuffled, since folders are read class by class; always alike, since it is part of measuring.
+    order = epoch_order(len(data), torch.Generator().manual_seed(0)).to(data.images.device)
     size = min(256, len(data))
-    for start in range(0, min(len(data), num_batches * size) - size + 1, size):
-        with autocast(data.images.device):
-            model(normalise(data.images[start : start + size]))
+    for chosen in torch.split(order[: num_batches * size], size):
+        if len(chosen) == size:
+            with autocast(data.images.device):
+                model(normalise(data.images[chosen]))
     model.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -23,7 +23,7 @@ class Recipe:
     """
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = 0.004
+    learning_rate: float = 0.003
     batch_size: int = 64
     warmup_fraction: float = 0.15
     decay: Literal["cosine", "linear"] = "cosine"

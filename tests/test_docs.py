@@ -14,6 +14,7 @@ import pytest
 import tyro
 
 import nas.results
+import nas.search
 from nas.config import SearchSettings, TrainSettings
 from nas.results.frame import COLUMN_DTYPES
 
@@ -46,14 +47,6 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(part, comments=True) for part in parts if part.startswith("python -m nas.")]
 
 
-def search(folder: Path, *arguments: str) -> None:
-    """Run `python -m nas.search` in a folder, for real."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "nas.search", *TINY, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-
-
 def table(page: Path, heading: str) -> list[list[str]]:
     """Return the cells of the first table below a heading, without its head, code marks taken off."""
     below = page.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
@@ -66,12 +59,21 @@ def table(page: Path, heading: str) -> list[list[str]]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small finished run, results/RUN."""
     folder = tmp_path_factory.mktemp("workplace")
-    search(folder, "--budget", "3", "--workers", "1", "--out", "results/RUN")
+    arguments = ["--budget", "3", "--workers", "1", "--out", "results/RUN"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nas.search", *TINY, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture
-def imports_from_here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = set(sys.modules)
     monkeypatch.chdir(workplace)
     monkeypatch.syspath_prepend(str(workplace))
@@ -82,7 +84,7 @@ def imports_from_here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-@pytest.mark.usefixtures("imports_from_here")
+@pytest.mark.usefixtures("in_workplace")
 def test_python_blocks_run(page: Path, workplace: Path) -> None:
     names: dict[str, object] = {"__name__": "documentation"}
     for block in blocks(page):
@@ -95,11 +97,13 @@ def test_python_blocks_run(page: Path, workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["my_space", "uniform_space"])
-def test_the_documented_spaces_can_be_searched(module: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_workplace")
+def test_the_documented_spaces_can_be_searched(module: str, workplace: Path) -> None:
     [block] = [block for block in blocks(ROOT / "docs/own_space.md") if block.comment == f"file: {module}.py"]
-    (tmp_path / f"{module}.py").write_text(block.text, encoding="utf-8")
-    search(tmp_path, "--space", f"{module}:space", "--budget", "2", "--workers", "0", "--out", "run")
-    run = nas.results.load(tmp_path / "run")
+    (workplace / f"{module}.py").write_text(block.text, encoding="utf-8")
+    arguments = ["--space", f"{module}:space", "--budget", "2", "--workers", "0", "--out", f"results/{module}"]
+    assert nas.search.main([*TINY, *arguments]) == 0
+    run = nas.results.load(f"results/{module}")
     assert run.trials["state"].tolist() == ["measured"] * 2
     assert run.trials["origin"].tolist() == ["start", "sampler"]
 

@@ -52,7 +52,7 @@ def table(page: Path, heading: str) -> list[list[str]]:
     below = page.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
     rows = re.search(r"(?:^\|.*\n)+", below, flags=re.MULTILINE)
     assert rows is not None, f"no table below {heading}"
-    return [[cell.strip().strip("`") for cell in row.strip("|").split(" | ")] for row in rows[0].splitlines()[2:]]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows[0].splitlines()[2:]]
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    found = re.finditer(r"(?:<!--\s*(.*?)\s*-->\n)?^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.finditer(r"(?:^<!-- (.*) -->\n)?^```(\w*)\n((?s:.*?))^```$", text, flags=re.MULTILINE)
     return [Block(m[2], m[3], text.count("\n", 0, m.start(3)), m[1] or "") for m in found]
 
 
@@ -81,6 +81,12 @@ def in_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     for name in set(sys.modules) - before:
         if (workplace / f"{name}.py").exists():
             del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_have_a_known_language(page: Path) -> None:
+    """Else a block would pass unchecked."""
+    assert {block.language for block in blocks(page)} <= {"python", "console", "text", "toml"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

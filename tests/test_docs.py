@@ -1,0 +1,155 @@
+"""The documentation is run: its Python blocks as they stand, its command lines as far as parsing them."""
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+import tyro
+
+import nas.results
+import nas.search
+from nas.config import SearchSettings, TrainSettings
+from nas.results.frame import COLUMN_DTYPES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SETTINGS = {"search": SearchSettings, "train": TrainSettings}
+TINY = ("--fidelity", "256x1", "--val-images", "200")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page; `comment` is what an HTML comment right above it says."""
+
+    language: str
+    text: str
+    line: int
+    comment: str
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"(?:^<!-- (.*) -->\n)?^```(\w*)\n((?s:.*?))^```$", text, flags=re.MULTILINE)
+    return [Block(m[2], m[3], text.count("\n", 0, m.start(3)), m[1] or "") for m in found]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of every `python -m nas...` in a page's console blocks."""
+    lines = [line for block in blocks(page) if block.language == "console" for line in block.text.splitlines()]
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [shlex.split(part, comments=True) for part in parts if part.startswith("python -m nas.")]
+
+
+def table(page: Path, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head, code marks taken off."""
+    below = page.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    rows = re.search(r"(?:^\|.*\n)+", below, flags=re.MULTILINE)
+    assert rows is not None, f"no table below {heading}"
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows[0].splitlines()[2:]]
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small finished run, results/RUN."""
+    folder = tmp_path_factory.mktemp("workplace")
+    arguments = ["--budget", "3", "--workers", "1", "--out", "results/RUN"]
+    done = subprocess.run(
+        [sys.executable, "-m", "nas.search", *TINY, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def in_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = set(sys.modules)
+    monkeypatch.chdir(workplace)
+    monkeypatch.syspath_prepend(str(workplace))
+    yield
+    for name in set(sys.modules) - before:
+        if (workplace / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_have_a_known_language(page: Path) -> None:
+    """Else a block would pass unchecked."""
+    assert {block.language for block in blocks(page)} <= {"python", "console", "text", "toml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.usefixtures("in_workplace")
+def test_python_blocks_run(page: Path, workplace: Path) -> None:
+    names: dict[str, object] = {"__name__": "documentation"}
+    for block in blocks(page):
+        if block.language != "python":
+            continue
+        if block.comment.startswith("file: "):
+            (workplace / block.comment.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
+        elif not block.comment.startswith("not run: "):
+            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("module", ["my_space", "uniform_space"])
+@pytest.mark.usefixtures("in_workplace")
+def test_the_documented_spaces_can_be_searched(module: str, workplace: Path) -> None:
+    [block] = [block for block in blocks(ROOT / "docs/own_space.md") if block.comment == f"file: {module}.py"]
+    (workplace / f"{module}.py").write_text(block.text, encoding="utf-8")
+    arguments = ["--space", f"{module}:space", "--budget", "2", "--workers", "0", "--out", f"results/{module}"]
+    assert nas.search.main([*TINY, *arguments]) == 0
+    run = nas.results.load(f"results/{module}")
+    assert run.trials["state"].tolist() == ["measured"] * 2
+    assert run.trials["origin"].tolist() == ["start", "sampler"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_command_lines_parse(page: Path) -> None:
+    for python, _, module, *arguments in commands(page):
+        verb = module.removeprefix("nas.")
+        assert python == "python"
+        assert importlib.util.find_spec(module) is not None, f"{module} does not exist"
+        settings = tyro.cli(SETTINGS[verb], args=arguments)
+        settings.check()
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "results/README.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert broken == []
+
+
+def test_the_readme_lists_every_option_with_its_default() -> None:
+    listed = {flag: default for flag, default, _ in table(ROOT / "README.md", "## Options at a glance")}
+    defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(SearchSettings)}
+    assert defaults.pop("--warm-start") is True
+    expected = {flag: "" if default is None else str(default) for flag, default in defaults.items()}
+    assert listed == {**expected, "--no-warm-start": ""}
+
+
+def test_the_columns_are_documented() -> None:
+    rows = table(ROOT / "results/README.md", "## Columns of trials.csv and pareto.csv")
+    assert [(name, kind) for name, kind, *_ in rows] == [*COLUMN_DTYPES.items()]
+
+
+def test_the_files_of_a_run_are_documented(workplace: Path) -> None:
+    listed = {
+        name for names, *_ in table(ROOT / "results/README.md", "## Files of a run") for name in names.split("`, `")
+    }
+    found = {entry.name for entry in (workplace / "results/RUN").iterdir()}
+    assert found <= listed
+    assert listed - found == {"journal.log.bak"}  # only after a repair

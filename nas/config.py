@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -36,9 +36,9 @@ class SearchSettings:
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
     (also with train/ and val/), or a Hugging Face image parquet folder."""
-    objective: Literal["pareto", "reward"] = "pareto"
+    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward}")] = "pareto"
     """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
-    sampler: Literal["tpe", "random", "nsga2", "gp", "aging"] = "tpe"
+    sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
     """How candidates are proposed; random is the paper's, aging is regularised evolution."""
     fidelity: str = DEFAULT_FIDELITY
     """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""

@@ -120,8 +120,8 @@ def test_pixels_are_those_of_the_files(tmp_path: Path) -> None:
 def test_embedded_set_is_balanced_and_its_own_size() -> None:
     data = load_dataset("fashion-hard")
     assert (data.in_channels, data.image_size, data.num_classes) == (1, 32, 10)
-    assert data.train.labels.bincount().tolist() == [1600] * 10
-    assert data.val.labels.bincount().tolist() == [800] * 10
+    assert data.train.labels.bincount().tolist() == [1800] * 10
+    assert data.val.labels.bincount().tolist() == [600] * 10
     test = load_test("fashion-hard")
     assert test is not None
     assert test.labels.bincount().tolist() == [600] * 10

@@ -1,31 +1,8 @@
 import pytest
-import torch
 
 from nas import ArchSpec, StageSpec
-from nas.data import Dataset, ImageSet
-
-SIZE = 16
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def striped(num_images, seed, *, num_classes=2, in_order=False):
-    """Images that anyone can tell apart: horizontal stripes or vertical ones (or chequers), under noise."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(num_images) % num_classes
-    labels = labels.sort().values if in_order else labels
-    lines = torch.arange(SIZE).div(4, rounding_mode="floor") % 2 * 120
-    patterns = torch.stack(
-        [lines[:, None].expand(SIZE, SIZE), lines[None, :].expand(SIZE, SIZE), lines[:, None] ^ lines[None, :]]
-    )
-    noise = torch.randint(0, 100, (num_images, 1, SIZE, SIZE), generator=generator)
-    return ImageSet((patterns[labels][:, None] + noise).to(torch.uint8), labels)
+from nas.data import Dataset
+from tests.stripes import SIZE, striped
 
 
 @pytest.fixture

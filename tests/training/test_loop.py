@@ -19,7 +19,7 @@ from nas.training.loop import (
 )
 from nas.training.recipe import Recipe
 from nas.training.validation import validate
-from tests.training.conftest import striped
+from tests.stripes import striped
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(batch_size=50, flip=False, shift=0)

@@ -9,7 +9,7 @@ from nas.data import ImageSet
 from nas.space import Skeleton, StageChoices, StagewiseSpace
 
 SIZE = 16
-CLASS_NAMES = ("horizontal", "vertical", "chequered")
+CLASS_NAMES = ("across", "down", "squares")
 
 space = StagewiseSpace(
     "stripes",
@@ -26,7 +26,7 @@ space = StagewiseSpace(
 
 
 def striped(num_images: int, seed: int, *, num_classes: int = 2, in_order: bool = False) -> ImageSet:
-    """Return stripes across, stripes down, or chequers, under noise; classes take turns, or follow each other."""
+    """Return stripes across, stripes down, or squares, under noise; classes take turns, or follow each other."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(num_images) % num_classes
     labels = labels.sort().values if in_order else labels

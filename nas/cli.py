@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the machine's fault, 2 bad input, 130 interrupted.
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import tyro
@@ -45,3 +46,8 @@ def console() -> Console:
     """Return where results are printed: stdout, wide enough for tables when it is no terminal."""
     found = Console()
     return found if found.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL)
+
+
+def short_path(path: Path) -> Path:
+    """Return a path as short as it can be typed from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,9 +1,10 @@
 """Settings of the verbs with their defaults; the command line is generated from them. No torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -35,9 +36,9 @@ class SearchSettings:
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
     (also with train/ and val/), or a Hugging Face image parquet folder."""
-    objective: Literal["pareto", "reward"] = "pareto"
+    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward}")] = "pareto"
     """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
-    sampler: Literal["tpe", "random", "nsga2", "gp", "aging"] = "tpe"
+    sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
     """How candidates are proposed; random is the paper's, aging is regularised evolution."""
     fidelity: str = DEFAULT_FIDELITY
     """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""
@@ -63,10 +64,8 @@ class SearchSettings:
             raise invalid("budget", "at least 1", self.budget, "Say how many candidates to evaluate.")
         if self.workers is not None and not 0 <= self.workers <= 1024:
             raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
-        if not 0 <= self.seed < 2**32:
-            raise invalid("seed", "from 0 to 4294967295", self.seed, "Choose a small whole number.")
-        if self.val_images is not None and self.val_images < 1:
-            raise invalid("val_images", "at least 1", self.val_images, "Leave it out for the default.")
+        _check_seed(self.seed)
+        _check_val_images(self.val_images)
         if self.out is not None and self.resume is not None:
             raise invalid(
                 "out and resume", "given one at a time", str(self.out), "Leave out --out to go on with a run."
@@ -115,13 +114,31 @@ class TrainSettings:
     """Seed of initialisation, split, data order and augmentation."""
     val_images: int | None = None
     """As in nas.search."""
-    out: Path = Path("results/train")
-    """New or empty folder for the weights, the architecture and metrics.csv."""
+    out: Path | None = None
+    """Folder for weights, architecture and metrics.csv, new or empty. By default results/ and a name from time,
+    architecture and data."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine and no data could make right."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise invalid(name, "at least 1", getattr(self, name), "Correct the value.")
+        if self.epochs < 1:
+            raise invalid("epochs", "at least 1", self.epochs, "Say how many passes over the images to make.")
+        if self.batch_size < 2:
+            raise invalid("batch_size", "at least 2", self.batch_size, "BatchNorm needs two images.")
+        if not 0 < self.learning_rate < math.inf:
+            raise invalid("learning_rate", "above 0 and finite", self.learning_rate, "Leave it out for the default.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise invalid("weight_decay", "0 or more and finite", self.weight_decay, "Leave it out for the default.")
+        _check_seed(self.seed)
+        _check_val_images(self.val_images)
         if self.image_size is not None and self.image_size < 8:
             raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the architecture's own.")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise invalid("seed", "from 0 to 4294967295", seed, "Choose a small whole number.")
+
+
+def _check_val_images(val_images: int | None) -> None:
+    if val_images is not None and val_images < 1:
+        raise invalid("val_images", "at least 1", val_images, "Leave it out for the default.")

@@ -31,12 +31,14 @@ def get_space(name: str) -> SearchSpace:
             raise invalid("space", "known", name, todo)
         name = targets[name]
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise invalid("space", "package.module:attribute", name, "What is before the colon names no module.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:  # Any other exception of the user's own code is theirs to see whole.
         raise invalid("space", "package.module:attribute", name, f"It cannot be imported: {error}.") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, SearchSpace):

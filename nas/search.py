@@ -65,7 +65,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         if settings.resume is None:
             folder.write_manifest(manifest)
         study = folder.study(objective)
-        console.print(f"Searching {space.name} on {settings.data}; results in {_shown(folder.path)}")
+        console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
         display = stack.enter_context(make_display())
         written = time.monotonic()
 
@@ -102,11 +102,6 @@ def report(run: Run, console: Console) -> None:
     console.print(family_table(members))
     for size, spec in family.items():
         console.print(stage_table(spec, title=size))
-
-
-def _shown(path: Path) -> Path:
-    """Return a path as short as it can be typed from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _folder(settings: SearchSettings) -> RunFolder:
@@ -172,9 +167,9 @@ def main(args: Sequence[str]) -> int:
     run, finished = search(settings, console)
     report(run, console)
     if finished.interrupted:
-        console.print(f"Go on with: {prog} --resume {_shown(run.folder.path)}")
+        console.print(f"Go on with: {prog} --resume {cli.short_path(run.folder.path)}")
         return 130
-    console.print(f"Train the small one with: python -m nas.train --arch {_shown(run.folder.arch_path('S'))}")
+    console.print(f"Train the small one with: python -m nas.train --arch {cli.short_path(run.folder.arch_path('S'))}")
     return 0
 
 

@@ -1,6 +1,5 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
-import math
 import time
 from dataclasses import dataclass
 
@@ -15,8 +14,9 @@ from nas.evaluation.measurement import Measurement
 from nas.evaluation.step_time import StepTimer
 from nas.models import build_model
 from nas.spec import ArchSpec
-from nas.training.loop import Trainer, compute_dtype, fit, normaliser, predict, reestimate_batch_norm
+from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
 from nas.training.recipe import Recipe
+from nas.training.validation import accuracy_stderr, validate
 
 PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
@@ -101,7 +101,7 @@ class ProxyEvaluator:
         end = time.perf_counter()
         return Measurement(
             accuracy=accuracy,
-            accuracy_stderr=math.sqrt(accuracy * (1 - accuracy) / len(self.dataset.val)),
+            accuracy_stderr=accuracy_stderr(accuracy, len(self.dataset.val)),
             train_loss=train_loss,
             step_time_s=step_time.step_time_s,
             step_time_spread_s=step_time.step_time_spread_s,
@@ -137,8 +137,7 @@ class ProxyEvaluator:
         normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
         loss = fit(trainer, data, fidelity.epochs, normalise, seed)
         reestimate_batch_norm(trainer.model, data, normalise)
-        predicted = predict(trainer.model, val, normalise).argmax(1)
-        return (predicted == val.labels).double().mean().item(), loss
+        return validate(trainer.model, val, normalise).accuracy, loss
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)

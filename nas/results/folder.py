@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,21 +61,12 @@ class RunFolder:
         folder = cls(Path(path))
         if folder.manifest_path.exists():
             raise invalid("run folder", "new", str(path), f"It holds a run: go on with it by --resume {path}.")
-        if folder.path.exists():
-            if not folder.path.is_dir():
-                raise invalid("run folder", "a folder", str(path), "Choose another path.")
-            if any(entry.name != _RUN_LOCK for entry in folder.path.iterdir()):
-                raise invalid(
-                    "run folder", "new or empty", str(path), "It holds files that are no run: choose another."
-                )
+        check_unused(folder.path, "run folder", passed_over=(_RUN_LOCK,))
         return folder
 
     def make(self) -> None:
         """Make the folder if it is not there; raise InvalidInputError where that cannot be done."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise invalid("run folder", "a place to write", str(self.path), f"{error.strerror or error}.") from error
+        make_folder(self.path, "run folder")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
@@ -196,11 +187,45 @@ class RunFolder:
             raise invalid("journal", "readable", path, f"{error.strerror or error}.") from error
 
 
-def default_run_name(space: str, data: str) -> str:
-    """Return a name for a run folder that sorts by time, such as "20260131-235959-efficientnet_v2-cifar10"."""
+def check_unused(path: Path, name: str, passed_over: Collection[str] = ()) -> None:
+    """Raise InvalidInputError unless a folder can be made at `path`, or is there and empty; nothing is written.
+
+    Args:
+        path: Of the folder.
+        name: What the user calls it.
+        passed_over: Names of files that may be there.
+    """
+    if path.exists():
+        if not path.is_dir():
+            raise invalid(name, "a folder", str(path), "Choose another path.")
+        if any(entry.name not in passed_over for entry in path.iterdir()):
+            raise invalid(name, "new or empty", str(path), "It holds files: choose another.")
+        return
+    parent = next(each for each in path.resolve().parents if each.exists())
+    if not parent.is_dir():
+        raise invalid(name, "a folder", str(path), f"{parent} is a file: choose another path.")
+    if not os.access(parent, os.W_OK):
+        raise invalid(name, "a place to write", str(path), f"{parent} cannot be written to: choose another path.")
+
+
+def make_folder(path: Path, name: str) -> None:
+    """Make a folder if it is not there; raise InvalidInputError where that cannot be done."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise invalid(name, "a place to write", str(path), f"{error.strerror or error}.") from error
+
+
+def default_run_name(what: str, data: str) -> str:
+    """Return a name for a run folder that sorts by time, such as "20260131-235959-efficientnet_v2-cifar10".
+
+    Args:
+        what: Name of what is searched or trained; of "package.module:attribute" the attribute.
+        data: Name or path of the data set.
+    """
     words = [
         datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
-        _slug(space.partition(":")[2] or space),
+        _slug(what.partition(":")[2] or what),
         _slug(Path(data).name),
     ]
     return "-".join(word for word in words if word)

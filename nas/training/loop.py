@@ -1,5 +1,6 @@
 """The training loop, validation, and BatchNorm re-estimation, on data that is held on the device."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -136,16 +137,17 @@ def fit(
         if on_step is not None:
             on_step(step + 1, losses[-1])
     tail = torch.stack(losses[-max(1, total // 10) :]).mean().item()
-    if tail != tail:
+    if not math.isfinite(tail):
         raise DivergedError(f"training loss is {tail} at the end")
     return tail
 
 
 @torch.no_grad()
 def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise, num_batches: int = 8) -> None:
-    """Replace BatchNorm's running statistics by the plain average over fresh batches of training images.
+    """Replace BatchNorm's running statistics by the plain average over batches of training images.
 
     After few steps the running averages lag far behind the weights: accuracy can read as chance where they are fine.
+    The images are drawn at random, always the same ones: those of a folder are in the order of their classes.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

@@ -35,8 +35,8 @@ def test_creating_where_a_run_is_says_to_resume(run_folder):
 
 def test_a_folder_with_other_files_is_refused_and_not_touched(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    for make in (RunFolder.create, RunFolder.open):
-        with pytest.raises(InvalidInputError, match="no run"):
+    for make, rule in ((RunFolder.create, "new or empty"), (RunFolder.open, "no run")):
+        with pytest.raises(InvalidInputError, match=rule):
             make(tmp_path)
     assert contents(tmp_path) == {"thesis.txt": b"precious"}
 

@@ -1,0 +1,123 @@
+"""`python -m nas.train`: train a network, found or published, at one image size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from nas import cli
+from nas.config import TrainSettings
+from nas.errors import did_you_mean, invalid
+from nas.models import ARCH_NAMES, get_arch
+from nas.results.folder import check_unused, default_run_name, make_folder
+from nas.spec import ArchSpec
+
+if TYPE_CHECKING:
+    from nas.training.folder import TrainingFolder
+    from nas.training.validation import Validation
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Attributes:
+    folder: The files.
+    validation: Of the weights at the end.
+    test: Likewise, on the test split; None where the data set has none.
+    """
+
+    folder: "TrainingFolder"
+    validation: "Validation"
+    test: "Validation | None"
+
+
+def train(settings: TrainSettings, console: Console) -> Trained:
+    """Train a network and write arch.json, metrics.csv, and weights: the last and those that validated best.
+
+    Raises:
+        InvalidInputError: If something that was asked for cannot be used; nothing has been written then.
+        DivergedError: If the loss does not stay finite; the epochs before it are in the folder.
+    """
+    settings.check()
+    spec = _load_arch(settings.arch)
+    if settings.image_size is not None:
+        spec = replace(spec, train_image_size=settings.image_size)
+    _check_stride(spec)
+    name = f"train-{Path(settings.arch).stem}"
+    path = (settings.out or Path("results") / default_run_name(name, settings.data)).resolve()
+    check_unused(path, "out")
+
+    # Torch takes seconds to import: only now, when all that can be checked without it has been.
+    import torch
+
+    from nas.data import load_dataset, load_test
+    from nas.evaluation.device import resolve_device
+    from nas.models import build_model
+    from nas.training.course import Epoch, fit_and_validate
+    from nas.training.folder import TrainingFolder
+    from nas.training.loop import Trainer, normaliser, num_steps
+    from nas.training.progress import make_training_display
+    from nas.training.recipe import Recipe
+    from nas.training.validation import validate
+
+    recipe = Recipe(
+        learning_rate=settings.learning_rate, batch_size=settings.batch_size, weight_decay=settings.weight_decay
+    )
+    device = resolve_device(settings.device)
+    size = spec.train_image_size
+    dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
+    test_images = load_test(settings.data, image_size=size)
+    torch.manual_seed(settings.seed)
+    model = build_model(spec, dataset.num_classes, dataset.in_channels)
+    # Everything has been checked: from here on things are written.
+    make_folder(path, "out")
+    folder = TrainingFolder(path, spec, dataset)
+    console.print(f"Training {settings.arch} on {settings.data} at {size} pixels; results in {cli.short_path(path)}")
+    trainer, dataset = Trainer(model, recipe, device), dataset.to(device)
+    normalise = normaliser(dataset)
+
+    with make_training_display(num_steps(dataset.train, recipe, settings.epochs), settings.epochs) as display:
+
+        def on_epoch(epoch: Epoch, validated: torch.nn.Module) -> None:
+            folder.add(epoch, validated, is_last=epoch.epoch == settings.epochs)
+            display.epoch(epoch)
+
+        trained, validation = fit_and_validate(
+            trainer, dataset, settings.epochs, normalise, settings.seed, on_step=display.step, on_epoch=on_epoch
+        )
+    test = validate(trained, test_images.to(device), normalise) if test_images else None
+    return Trained(folder, validation, test)
+
+
+def _load_arch(name_or_path: str) -> ArchSpec:
+    """Return a published network by its name, or one from a file."""
+    if name_or_path in ARCH_NAMES:
+        return get_arch(name_or_path)
+    path = Path(name_or_path)
+    if path.exists() or path.suffix == ".json" or len(path.parts) > 1:
+        return ArchSpec.load(path)
+    raise invalid("arch", "a JSON file or a published network", name_or_path, did_you_mean(name_or_path, ARCH_NAMES))
+
+
+def _check_stride(spec: ArchSpec) -> None:
+    """Refuse images so small that some strided stage would see a single pixel."""
+    if spec.train_image_size < spec.total_stride:
+        rule = f"at least {spec.total_stride}, by which this network divides its images' sides"
+        raise invalid("image_size", rule, spec.train_image_size, "Give a larger --image-size.")
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    console = cli.console()
+    trained = train(cli.parse(TrainSettings, "python -m nas.train", args), console)
+    for name, found in (("Validation", trained.validation), ("Test", trained.test)):
+        if found is not None:
+            images = f"{found.num_images:,} images"
+            console.print(f"{name} accuracy {found.accuracy:.2%} ± {found.accuracy_stderr:.2%} ({images})")
+    console.print(f"Weights in {cli.short_path(trained.folder.weights_path)}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

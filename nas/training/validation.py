@@ -1,0 +1,56 @@
+"""How good a network is on images it was not trained on."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from nas.data.dataset import ImageSet
+from nas.training.loop import Normalise, predict, reestimate_batch_norm
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Attributes:
+    accuracy: Top-1, 0 to 1; higher is better.
+    loss: Mean cross-entropy without label smoothing; lower is better.
+    num_images: How many images both are of.
+    """
+
+    accuracy: float
+    loss: float
+    num_images: int
+
+    @property
+    def accuracy_stderr(self) -> float:
+        return accuracy_stderr(self.accuracy, self.num_images)
+
+
+def accuracy_stderr(accuracy: float, num_images: int) -> float:
+    """Return the standard error of a share of `num_images`: that of a binomial distribution."""
+    return math.sqrt(accuracy * (1 - accuracy) / num_images)
+
+
+def validate(model: nn.Module, data: ImageSet, normalise: Normalise) -> Validation:
+    """Measure a network on at least one image; it is left as it was."""
+    logits = predict(model, data, normalise)
+    accuracy = (logits.argmax(1) == data.labels).double().mean().item()
+    return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
+
+
+def settled_copy(model: nn.Module, data: ImageSet, normalise: Normalise) -> nn.Module:
+    """Return a copy in evaluation mode whose BatchNorm statistics are re-estimated on training images.
+
+    Neither the model nor the random numbers of its training are touched, so a training that is looked at goes the same
+    way as one that is not.
+    """
+    device = data.images.device
+    copied = copy.deepcopy(model)
+    accelerators = [] if device.type == "cpu" else [device]
+    # Dropout and stochastic depth draw random numbers.
+    with torch.random.fork_rng(accelerators, device_type="cuda" if device.type == "cpu" else device.type):
+        reestimate_batch_norm(copied, data, normalise)
+    return copied.eval()

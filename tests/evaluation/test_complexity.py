@@ -1,0 +1,57 @@
+"""What fvcore counts on the built network is what the closed form says."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nas.complexity import complexity
+from nas.evaluation.complexity import count_macs, count_params
+from nas.models import build_model, get_arch
+from search_spaces.efficientnet_v2 import space as large
+from search_spaces.efficientnet_v2_tiny import space as tiny
+from tests.strategies import arch_specs
+
+
+def check(spec, num_classes, in_channels, image_size):
+    model = build_model(spec, num_classes, in_channels)
+    cost = complexity(spec, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+    assert count_params(model) == cost.num_params
+    assert count_macs(model, torch.zeros(1, in_channels, image_size, image_size)) == cost.num_macs
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_networks_of_the_tiny_space(seed):
+    check(tiny.decode(tiny.sample(seed)), 10, 1, 32)
+
+
+def test_a_network_of_the_papers_space():
+    check(large.decode(large.sample(0)), 100, 3, 64)
+
+
+def test_a_published_network():
+    check(get_arch("efficientnet_v2_s"), 1000, 3, 64)
+
+
+@settings(max_examples=8, deadline=None)
+@given(arch_specs(max_stages=2, max_channels=16, max_layers=2), st.integers(1, 20), st.integers(1, 4))
+def test_networks_of_any_kind(spec, num_classes, in_channels):
+    check(spec, num_classes, in_channels, 24)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_counting_leaves_the_network_as_it_was(training):
+    model = build_model(tiny.reference, 10, 1).train(training)
+    before = copy.deepcopy(model.state_dict())
+    count_macs(model, torch.ones(1, 1, 32, 32))
+    assert all(module.training == training for module in model.modules())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_frozen_parameters_are_not_counted():
+    model = build_model(tiny.reference, 10, 1)
+    everything = count_params(model)
+    model.classifier.requires_grad_(False)
+    assert count_params(model) == everything - (128 * 10 + 10)

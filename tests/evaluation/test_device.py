@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from nas import InvalidInputError
+from nas.evaluation.device import device_name, num_devices, resolve_device
+
+HAS_ACCELERATOR = torch.accelerator.is_available()
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu:0"])
+def test_the_cpu_is_always_there(name):
+    assert resolve_device(name) == torch.device("cpu")
+    assert device_name(resolve_device(name))
+    assert num_devices("cpu") >= 1
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cuda:-1", "CPU", "cpu,cuda", "\n"])
+def test_names_that_torch_does_not_know(name):
+    with pytest.raises(InvalidInputError, match="`device` must be a device name like cpu or cuda:0"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["meta", "cuda:99", "xla", "mps:7"])
+def test_devices_that_are_not_here(name):
+    with pytest.raises(InvalidInputError, match=r"`device` must be on this machine, got .* This machine has: cpu"):
+        resolve_device(name)
+
+
+@pytest.mark.skipif(HAS_ACCELERATOR, reason="this machine has an accelerator")
+def test_auto_is_the_cpu_where_there_is_nothing_else():
+    assert resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(InvalidInputError, match="on this machine"):
+        resolve_device("cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_auto_is_the_gpu_where_there_is_one():
+    assert resolve_device("auto").type == "cuda"
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+    assert "NVIDIA" in device_name(torch.device("cuda:0"))
+    assert num_devices("cuda") == torch.cuda.device_count()

@@ -1,0 +1,138 @@
+import math
+import pickle
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from nas import InvalidInputError
+from nas.complexity import complexity
+from nas.data import load_dataset
+from nas.errors import DivergedError
+from nas.evaluation.fidelity import Fidelity
+from nas.evaluation.job import Job
+from nas.evaluation.measurement import Measurement
+from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from tests.running import start
+from tests.stripes import SIZE, space, write_stripes
+
+SMALL = space.reference
+OTHER = space.decode({**space.references["small"], "s1_block": "mbconv", "s2_num_layers": 2})
+_EVALUATE = """
+import pickle, sys
+factory, job = pickle.load(open(sys.argv[1], "rb"))
+found = factory()(job)
+print(found.accuracy, found.train_loss)
+"""
+JOB = Job(0, SMALL, Fidelity(90, 2), seed=5)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_stripes(tmp_path_factory.mktemp("data"), 150)
+
+
+def factory(data, device, **changes):
+    known = ProxyFactory(
+        str(data),
+        image_size=SIZE,
+        val_images=60,
+        data_seed=0,
+        reference=SMALL,
+        device=str(device),
+        recipe=replace(PROXY_RECIPE, batch_size=15),
+    )
+    return replace(known, **changes)
+
+
+@pytest.fixture
+def evaluator(data, device):
+    return factory(data, device)()
+
+
+def test_a_measurement_is_complete(evaluator, device):
+    found = evaluator(JOB)
+    for field in fields(Measurement):
+        value = getattr(found, field.name)
+        if isinstance(value, float | int):
+            assert math.isfinite(value), field.name
+            assert value >= 0, field.name
+        elif field.name != "peak_memory_bytes":
+            assert value, field.name
+    cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
+    assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
+    assert found.accuracy_stderr == math.sqrt(found.accuracy * (1 - found.accuracy) / 60)
+    assert (found.fidelity, found.seed, found.device) == ("90x2", 5, str(device))
+    assert (found.step_batch_size, found.step_image_size) == (15, SIZE)
+    assert found.dtype == ("float32" if device.type == "cpu" else "bfloat16")
+    assert found.train_s + found.timing_s <= found.wall_s
+    assert Measurement.from_dict(found.to_dict()) == found
+
+
+def test_the_same_job_gives_the_same_accuracy_whatever_came_between(evaluator):
+    first = evaluator(JOB)
+    assert evaluator(JOB).accuracy == first.accuracy
+    evaluator(Job(1, OTHER, Fidelity(60, 1), seed=1))
+    torch.manual_seed(12345)
+    again = evaluator(replace(JOB, number=7))
+    assert (again.accuracy, again.train_loss) == (first.accuracy, first.train_loss)
+
+
+def test_the_same_job_gives_the_same_accuracy_in_a_fresh_process(data, tmp_path):
+    here = factory(data, "cpu")()(JOB)
+    (tmp_path / "job").write_bytes(pickle.dumps((factory(data, "cpu"), JOB)))
+    process = start("-c", _EVALUATE, tmp_path / "job")
+    out, err = process.communicate(timeout=120)
+    assert [float(word) for word in out.split()] == [here.accuracy, here.train_loss], err
+
+
+def test_seed_fidelity_and_network_each_matter(evaluator):
+    first = evaluator(JOB)
+    changed = [
+        replace(JOB, seed=6),
+        replace(JOB, fidelity=Fidelity(60, 2)),
+        replace(JOB, fidelity=Fidelity(90, 2, 24)),
+        replace(JOB, spec=OTHER),
+    ]
+    losses = {evaluator(job).train_loss for job in changed}
+    assert len(losses | {first.train_loss}) == 5
+
+
+def test_more_images_than_there_are_means_all(evaluator):
+    everything = evaluator(replace(JOB, fidelity=Fidelity(90, 1)))
+    assert len(evaluator.dataset.train) == 90
+    more = evaluator(replace(JOB, fidelity=Fidelity(5000, 1)))
+    assert (more.fidelity, more.train_loss) == ("5000x1", everything.train_loss)
+
+
+def test_training_longer_is_better_than_chance(evaluator):
+    accuracy, loss = evaluator.train(SMALL, Fidelity(90, 15), seed=0)
+    assert accuracy > 0.8
+    assert loss < math.log(3)
+
+
+def test_a_candidate_that_diverges_says_so(data, device):
+    recipe = replace(PROXY_RECIPE, batch_size=15, learning_rate=1e30, weight_decay=0.5)
+    with pytest.raises(DivergedError):
+        factory(data, device, recipe=recipe)()(JOB)
+
+
+def test_what_the_user_must_correct_is_known_when_it_is_built(data):
+    with pytest.raises(InvalidInputError, match="`device` must be"):
+        factory(data, "nowhere")()
+    with pytest.raises(InvalidInputError, match="`data` must be"):
+        factory(f"{data}/missing", "cpu")()
+
+
+def test_the_split_is_the_one_of_the_data_sets_seed(data):
+    evaluator = factory(data, "cpu", data_seed=3)()
+    expected = load_dataset(str(data), image_size=SIZE, val_images=60, seed=3)
+    assert torch.equal(evaluator.dataset.val.images, expected.val.images)
+    assert evaluator.dataset.fingerprint == expected.fingerprint
+
+
+def test_jobs_can_be_told_without_torch():
+    code = "import sys, nas.evaluation.job, nas.evaluation.fidelity; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,42 @@
+"""Verbs as a user runs them: in this process, which is quick, or in one of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from nas import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def exit_code(verb: Callable[[Sequence[str]], int], args: Sequence[object]) -> int:
+    """Run a verb with command line arguments in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["verb", *map(str, args)])
+        with pytest.raises(SystemExit) as caught:
+            cli.run(verb)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def start(*command: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    """Start `python COMMAND` as a user would in the folder `cwd`, with this checkout's packages."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder, and its folders, by relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}

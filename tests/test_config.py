@@ -1,0 +1,109 @@
+import json
+import math
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas import InvalidInputError
+from nas.config import SearchSettings, TrainSettings
+from nas.evaluation.fidelity import Fidelity
+from nas.optimization.objectives import OBJECTIVES, get_objective
+from nas.optimization.samplers import DEFAULT_SAMPLER, SAMPLER_NAMES
+from nas.registry import get_space
+
+searches = st.builds(
+    SearchSettings,
+    budget=st.integers(1, 10**6),
+    data=st.text(),
+    sampler=st.sampled_from(SAMPLER_NAMES),
+    objective=st.sampled_from(sorted(OBJECTIVES)),
+    workers=st.none() | st.integers(0, 64),
+    seed=st.integers(0, 2**32 - 1),
+    val_images=st.none() | st.integers(1, 10**6),
+    warm_start=st.booleans(),
+    out=st.none() | st.just(Path("somewhere")),
+)
+
+
+@given(searches)
+def test_search_settings_survive_the_manifest(settings):
+    settings.check()
+    plain = json.loads(json.dumps(settings.to_dict()))
+    assert SearchSettings.from_dict(plain) == replace(settings, out=None, resume=None)
+
+
+def test_where_a_run_lies_is_not_part_of_it():
+    assert {"out", "resume"} & set(SearchSettings(out=Path("a")).to_dict()) == set()
+    for key in ("out", "resume"):
+        with pytest.raises(InvalidInputError, match="those of a search"):
+            SearchSettings.from_dict({key: "a"})
+
+
+def test_settings_of_another_version_are_refused_with_a_suggestion():
+    with pytest.raises(InvalidInputError, match=r"got 'sampler_name'. Did you mean 'sampler'"):
+        SearchSettings.from_dict({"sampler_name": "tpe"})
+
+
+def test_the_defaults_are_known_where_they_are_used():
+    settings = SearchSettings()
+    settings.check()
+    assert settings.sampler == DEFAULT_SAMPLER
+    get_space(settings.space)
+    get_objective(settings.objective)
+    Fidelity.parse(settings.fidelity)
+    TrainSettings("S.json").check()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"budget": 0}, "`budget` must be at least 1, got 0"),
+        ({"budget": -1}, "`budget` must be at least 1, got -1"),
+        ({"workers": -1}, "`workers` must be from 0 to 1024"),
+        ({"workers": 1025}, "`workers` must be from 0 to 1024"),
+        ({"seed": -1}, "`seed` must be from 0"),
+        ({"seed": 2**32}, "`seed` must be from 0"),
+        ({"val_images": 0}, "`val_images` must be at least 1"),
+        ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),
+    ],
+)
+def test_bad_search_settings(change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        SearchSettings(**change).check()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2"),
+        ({"image_size": 7}, "`image_size` must be at least 8"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0 and finite"),
+        ({"learning_rate": math.inf}, "`learning_rate` must be above 0 and finite"),
+        ({"learning_rate": math.nan}, "`learning_rate` must be above 0 and finite"),
+        ({"weight_decay": -0.1}, "`weight_decay` must be 0 or more"),
+        ({"weight_decay": math.nan}, "`weight_decay` must be 0 or more"),
+        ({"seed": -1}, "`seed` must be from 0"),
+        ({"val_images": 0}, "`val_images` must be at least 1"),
+    ],
+)
+def test_bad_train_settings(change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TrainSettings("S.json", **change).check()
+
+
+@pytest.mark.parametrize("verb", ["search", "train"])
+def test_help_knows_every_setting_and_needs_no_torch(verb):
+    code = f"import sys, nas.{verb} as verb\ntry: verb.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for field in fields({"search": SearchSettings, "train": TrainSettings}[verb]):
+        assert f"--{field.name.replace('_', '-')}" in done.stdout or f"--no-{field.name}" in done.stdout
+    if verb == "search":
+        assert f"{{{','.join(SAMPLER_NAMES)}}}" in done.stdout
+        assert f"{{{','.join(OBJECTIVES)}}}" in done.stdout

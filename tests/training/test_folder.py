@@ -1,0 +1,94 @@
+import csv
+import json
+import stat
+
+import pytest
+import safetensors
+import torch
+from safetensors.torch import load_model
+
+from nas import ArchSpec
+from nas.data import ImageSet
+from nas.models import build_model
+from nas.training.course import Epoch
+from nas.training.folder import TrainingFolder
+from nas.training.loop import normaliser, predict
+
+
+@pytest.fixture
+def folder(tmp_path, spec, dataset):
+    return TrainingFolder(tmp_path, spec, dataset)
+
+
+def make_model(spec, seed):
+    torch.manual_seed(seed)
+    return build_model(spec, num_classes=2, in_channels=1).eval()
+
+
+def epoch(number, accuracy):
+    return Epoch(number, number * 5, 0.5, accuracy, 0.25, 0.001, number * 1.5)
+
+
+def metadata(path):
+    with safetensors.safe_open(path, "pt") as file:
+        return file.metadata()
+
+
+def test_the_best_weights_are_kept_as_they_come_and_the_last_at_the_end(folder, spec):
+    accuracies = [0.5, 0.75, 0.75, 0.25]
+    best = []
+    for number, accuracy in enumerate(accuracies, start=1):
+        assert not folder.weights_path.exists()
+        folder.add(epoch(number, accuracy), make_model(spec, number), is_last=number == 4)
+        best.append(metadata(folder.best_weights_path)["epoch"])
+    assert best == ["1", "2", "2", "2"]
+    for path, seed in ((folder.best_weights_path, 2), (folder.weights_path, 4)):
+        model = make_model(spec, 99)
+        load_model(model, path)
+        expected = make_model(spec, seed).state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+def test_the_table_grows_with_every_epoch(folder, spec):
+    for number in (1, 2):
+        folder.add(epoch(number, 0.5), make_model(spec, 0), is_last=False)
+        with folder.metrics_path.open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == number
+    assert list(rows[0]) == ["epoch", "step", "train_loss", "val_accuracy", "val_loss", "learning_rate", "elapsed_s"]
+    assert {name: float(value) for name, value in rows[1].items()} == {
+        **{"epoch": 2, "step": 10, "train_loss": 0.5, "val_accuracy": 0.5},
+        **{"val_loss": 0.25, "learning_rate": 0.001, "elapsed_s": 3.0},
+    }
+
+
+def test_a_file_says_all_that_predicting_needs(folder, spec, dataset):
+    saved = make_model(spec, 3).to(memory_format=torch.channels_last)
+    folder.add(epoch(1, 0.75), saved, is_last=True)
+    found = metadata(folder.weights_path)
+    names, mean, std = (json.loads(found[key]) for key in ("class_names", "mean", "std"))
+    read = ArchSpec.from_dict(json.loads(found["arch"]))
+    assert read == ArchSpec.load(folder.path / "arch.json") == spec
+    assert names == ["horizontal", "vertical"]
+    assert (found["val_accuracy"], found["data"]) == ("0.75", "stripes")
+    assert float(found["val_accuracy_stderr"]) == pytest.approx((0.75 * 0.25 / 101) ** 0.5)
+
+    model = build_model(read, num_classes=len(names), in_channels=len(mean)).eval()
+    load_model(model, folder.weights_path)
+    size = int(found["image_size"])
+    image = dataset.val.images[:1]
+    assert image.shape[-1] == size
+    with torch.no_grad():
+        logits = model((image / 255 - torch.tensor(mean).view(1, -1, 1, 1)) / torch.tensor(std).view(1, -1, 1, 1))
+    assert torch.allclose(
+        logits, predict(saved, ImageSet(image, dataset.val.labels[:1]), normaliser(dataset)), atol=1e-4
+    )
+
+
+def test_files_are_replaced_in_one_step_and_can_be_read_by_others(folder, spec):
+    folder.add(epoch(1, 0.5), make_model(spec, 0), is_last=True)
+    assert {path.name for path in folder.path.iterdir()} == {
+        *("arch.json", "metrics.csv", "weights.safetensors", "best.safetensors")
+    }
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()}
+    assert len(modes) == 1

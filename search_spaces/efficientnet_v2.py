@@ -10,7 +10,7 @@ can go; both spaces leave it out, and scaling to M and L (`nas.models.scaling`) 
 
 The spec's image sizes are those of the final training, 300 pixels, and validation, 384. The paper trains its
 candidates for about 10 epochs at a reduced image size that it does not state; set one with `--fidelity`, for example
-`--fidelity 50000x10@128`.
+`--fidelity 10000x10@128`.
 """
 
 from nas.models.zoo import Row, round_channels

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nas.errors import invalid
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -63,5 +65,11 @@ class Measurement:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_dict` wrote; other keys are passed over, as trials carry more than the measurement."""
-        return cls(**{f.name: plain[f.name] for f in fields(cls)})
+        """Read what `to_dict` wrote; raise InvalidInputError where it is from another version."""
+        known = {f.name for f in fields(cls)}
+        if set(plain) != known:
+            differing = sorted(known.symmetric_difference(plain))
+            raise invalid(
+                "measurement", "one of this version", differing, "Read the run with the version in its manifest."
+            )
+        return cls(**plain)

@@ -169,6 +169,8 @@ def main(args: Sequence[str]) -> int:
     if finished.interrupted:
         console.print(f"Go on with: {prog} --resume {cli.short_path(run.folder.path)}")
         return 130
+    if run.pareto.empty:
+        return 1
     console.print(f"Train the small one with: python -m nas.train --arch {cli.short_path(run.folder.arch_path('S'))}")
     return 0
 

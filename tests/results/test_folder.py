@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from nas.errors import InvalidInputError
 from nas.optimization.objectives import PARETO, REWARD
 from nas.results import RunFolder
-from nas.results.folder import default_run_name, repair_journal
+from nas.results.folder import check_unused, default_run_name, repair_journal
 from tests.synthetic import run_search, small_space
 
 
@@ -49,6 +50,23 @@ def test_a_file_and_a_missing_folder_are_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="a folder"):
         RunFolder.open(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_place_is_checked_without_writing_to_it(tmp_path):
+    (tmp_path / "file").write_text("precious")
+    check_unused(tmp_path / "new" / "deeper", "out")
+    for path, rule in (("file", "a folder"), ("file/below", "a folder"), (".", "new or empty")):
+        with pytest.raises(InvalidInputError, match=f"`out` must be {rule}"):
+            check_unused(tmp_path / path, "out")
+    check_unused(tmp_path, "out", passed_over=("file",))
+    assert contents(tmp_path) == {"file": b"precious"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_cannot_be_written_to_is_known_before_anything_is_done(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InvalidInputError, match="a place to write"):
+        check_unused(tmp_path / "locked" / "run", "out")
 
 
 def test_a_creation_that_was_killed_before_the_manifest_can_be_repeated(tmp_path):

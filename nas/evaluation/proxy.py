@@ -74,7 +74,6 @@ class ProxyEvaluator:
             reference,
             num_classes=dataset.num_classes,
             in_channels=dataset.in_channels,
-            image_size=reference.train_image_size,
             recipe=recipe,
             device=device,
         )
@@ -87,16 +86,13 @@ class ProxyEvaluator:
             torch.OutOfMemoryError: If it does not fit.
         """
         start = time.perf_counter()
-        torch.manual_seed(job.seed)
         model = self._build(job.spec).to(self.device)
         num_params = count_params(model)
-        size = self._timer.image_size
+        size = job.spec.train_image_size
         num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
         timed_from = time.perf_counter()
         step_time = self._timer.measure(job.spec)
         trained_from = time.perf_counter()
-        # Timing drew random numbers: start again, so that training depends on the seed alone.
-        torch.manual_seed(job.seed)
         accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
         return Measurement(

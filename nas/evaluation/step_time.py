@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from nas.evaluation.memory import peak_memory_bytes
 from nas.models import build_model
@@ -41,13 +42,12 @@ class StepTime:
 
 
 class StepTimer:
-    """Times training steps of candidates against one reference network that it keeps.
+    """Times training steps of candidates against one reference network that it keeps, each at its own image size.
 
     Args:
         reference: The network that times are relative to.
         num_classes: Classes of the data.
         in_channels: Channels of an image.
-        image_size: Pixels a side of a timed image.
         recipe: Gives batch size and optimizer.
         device: Where to run.
     """
@@ -58,26 +58,20 @@ class StepTimer:
         *,
         num_classes: int,
         in_channels: int,
-        image_size: int,
         recipe: Recipe,
         device: torch.device,
     ) -> None:
-        self.num_classes, self.in_channels, self.image_size = num_classes, in_channels, image_size
+        self.num_classes, self.in_channels = num_classes, in_channels
         self.recipe, self.device = recipe, device
-        shape = (recipe.batch_size, in_channels, image_size, image_size)
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randn(shape, generator=generator).to(device)
-        self._images = images.contiguous(memory_format=torch.channels_last)
-        self._labels = torch.randint(num_classes, (recipe.batch_size,), generator=generator).to(device)
-        self._reference = self._trainer(reference)
+        self._reference = self._subject(reference)
         self._warm_up(self._reference)
 
     def measure(self, spec: ArchSpec) -> StepTime:
         """Time `spec`; its weights are its own and thrown away."""
-        candidate = self._trainer(spec)
+        candidate = self._subject(spec)
         peak = peak_memory_bytes(lambda: self._block(candidate, 1), self.device)
         self._warm_up(candidate)
-        steps = [self._steps_per_block(trainer) for trainer in (candidate, self._reference)]
+        steps = [self._steps_per_block(subject) for subject in (candidate, self._reference)]
         times, ratios = [], []
         for _ in range(NUM_BLOCKS):
             ours = self._block(candidate, steps[0])
@@ -92,26 +86,39 @@ class StepTimer:
             peak_memory_bytes=peak,
         )
 
-    def _trainer(self, spec: ArchSpec) -> Trainer:
+    def _subject(self, spec: ArchSpec) -> "_Subject":
         trainer = Trainer(build_model(spec, self.num_classes, self.in_channels), self.recipe, self.device)
         trainer.model.train()
-        return trainer
+        batch, size = self.recipe.batch_size, spec.train_image_size
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn((batch, self.in_channels, size, size), generator=generator).to(self.device)
+        labels = torch.randint(self.num_classes, (batch,), generator=generator).to(self.device)
+        return _Subject(trainer, images.contiguous(memory_format=torch.channels_last), labels)
 
-    def _warm_up(self, trainer: Trainer) -> None:
-        self._block(trainer, NUM_WARMUP_STEPS.get(self.device.type, NUM_WARMUP_STEPS_ACCELERATOR))
+    def _warm_up(self, subject: "_Subject") -> None:
+        self._block(subject, NUM_WARMUP_STEPS.get(self.device.type, NUM_WARMUP_STEPS_ACCELERATOR))
 
-    def _steps_per_block(self, trainer: Trainer) -> int:
+    def _steps_per_block(self, subject: "_Subject") -> int:
         """Enough steps that the clock and the synchronisation do not show."""
-        return max(1, round(MIN_BLOCK_S / self._block(trainer, 1)))
+        return max(1, round(MIN_BLOCK_S / self._block(subject, 1)))
 
-    def _block(self, trainer: Trainer, num_steps: int) -> float:
+    def _block(self, subject: "_Subject", num_steps: int) -> float:
         """Run steps and return the seconds of one, from an idle device to an idle device."""
         synchronize(self.device)
         start = time.perf_counter()
         for _ in range(num_steps):
-            trainer.step(self._images, self._labels)
+            subject.trainer.step(subject.images, subject.labels)
         synchronize(self.device)
         return (time.perf_counter() - start) / num_steps
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A network and the batch that its steps are timed on: random images, channels-last, and labels."""
+
+    trainer: Trainer
+    images: Tensor
+    labels: Tensor
 
 
 def synchronize(device: torch.device) -> None:

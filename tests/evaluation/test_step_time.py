@@ -17,7 +17,7 @@ REFERENCE = space.reference
 @pytest.fixture
 def timer(device):
     return StepTimer(
-        REFERENCE, num_classes=3, in_channels=1, image_size=SIZE, recipe=Recipe(batch_size=16), device=device
+        REFERENCE, num_classes=3, in_channels=1, recipe=Recipe(batch_size=16), device=device
     )
 
 

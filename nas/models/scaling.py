@@ -43,7 +43,7 @@ _LARGER = {
 
 # The last stage but one has 5 base layers in S, 6 in M and L. The stage that M and L have more has 2 base layers and
 # 320 base channels after a stage with 8 and 192. Two is also the most: a network whose last stage is shallow gets a
-# shallow one more, which would otherwise be most of the network.
+# shallow one more, or none, which would otherwise be most of the network.
 _DEEPER = Fraction(6, 5)
 _ADDED_LAYERS, _MAX_ADDED_LAYERS = Fraction(2, 8), Fraction(2)
 _ADDED_WIDTH = Fraction(320, 192)
@@ -55,17 +55,23 @@ _MAX_DROPOUT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _BaseStage:
-    """A stage before scaling; `floor` is the stage of S, which larger networks do not fall below."""
+    """A stage before scaling; `floor` is the stage of S, which larger networks do not fall below.
+
+    `is_added` says that S does not have it.
+    """
 
     layers: Fraction
     channels: Fraction
     floor: StageSpec
+    is_added: bool = False
 
 
 def scale_family(spec: ArchSpec) -> dict[str, ArchSpec]:
     """Return the family of `spec`: "S", which is `spec` itself, "M" and "L".
 
-    M and L have at least the layers, channels and image sizes of the size below in every stage. Dropout grows by 0.1
+    M and L have at least the layers, channels and image sizes of the size below in every stage. Layers are rounded up
+    as in the published tables where S has a whole base, and to the nearest number elsewhere, so that a stage of one
+    layer does not double for a factor of 1.2; the added stage is left out where it rounds to none. Dropout grows by 0.1
     a size, up to 0.5. The head and stochastic depth stay. Image sizes grow by 384/300 in training, up to 384, and by
     480/384 at validation, up to 480; sizes below 100 are multiples of 8, others of the network's total stride.
     """
@@ -77,7 +83,7 @@ def scale_family(spec: ArchSpec) -> dict[str, ArchSpec]:
         family[name] = replace(
             spec,
             stem_channels=_channels(stem, factors, spec.stem_channels),
-            stages=tuple(_scale(stage, factors) for stage in stages),
+            stages=tuple(scaled for stage in stages if (scaled := _scale(stage, factors)) is not None),
             dropout=max(spec.dropout, min(float(exact(spec.dropout) + factors.extra_dropout), _MAX_DROPOUT)),
             train_image_size=train_size,
             eval_image_size=eval_size,
@@ -95,7 +101,7 @@ def _base_stages(spec: ArchSpec) -> list[_BaseStage]:
     if len(base) < MAX_STAGES:
         layers = min(last.layers * _ADDED_LAYERS, _MAX_ADDED_LAYERS)
         floor = replace(last.floor, stride=1, num_layers=1)
-        base.append(_BaseStage(layers, last.channels * _ADDED_WIDTH, floor))
+        base.append(_BaseStage(layers, last.channels * _ADDED_WIDTH, floor, is_added=True))
     return base
 
 
@@ -114,11 +120,17 @@ def _base_channels(channels: int) -> Fraction:
     return channels / _S.width
 
 
-def _scale(stage: _BaseStage, factors: _Coefficients) -> StageSpec:
-    num_layers = max(round_layers(stage.layers, factors.depth), stage.floor.num_layers)
+def _scale(stage: _BaseStage, factors: _Coefficients) -> StageSpec | None:
+    """Return a stage of a larger network; None where that has no layers."""
+    if stage.layers.denominator == 1:
+        num_layers = round_layers(stage.layers, factors.depth)
+    else:
+        num_layers = math.floor(stage.layers * factors.depth + Fraction(1, 2))
+    if stage.is_added and num_layers == 0:
+        return None
     return replace(
         stage.floor,
-        num_layers=min(num_layers, MAX_LAYERS),
+        num_layers=min(max(num_layers, stage.floor.num_layers), MAX_LAYERS),
         out_channels=_channels(stage.channels, factors, stage.floor.out_channels),
     )
 

@@ -9,16 +9,14 @@ from nas.evaluation.memory import peak_memory_bytes
 from nas.evaluation.step_time import StepTimer, interquartile_range
 from nas.models import build_model
 from nas.training.recipe import Recipe
-from tests.stripes import SIZE, space
+from tests.stripes import space
 
 REFERENCE = space.reference
 
 
 @pytest.fixture
 def timer(device):
-    return StepTimer(
-        REFERENCE, num_classes=3, in_channels=1, recipe=Recipe(batch_size=16), device=device
-    )
+    return StepTimer(REFERENCE, num_classes=3, in_channels=1, recipe=Recipe(batch_size=16), device=device)
 
 
 def test_a_network_is_timed_against_the_reference(timer):

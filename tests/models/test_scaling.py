@@ -82,7 +82,7 @@ def test_no_size_is_smaller_than_the_one_before(spec):
             assert ours.num_layers <= theirs.num_layers
             assert ours.out_channels <= theirs.out_channels
         costs = [complexity(s, num_classes=10, in_channels=3) for s in (small, large)]
-        assert costs[0].num_params < costs[1].num_params or (small.name, small.stages) == ("M", large.stages)
+        assert costs[0].num_params <= costs[1].num_params
         assert costs[0].num_macs <= costs[1].num_macs
         assert small.stem_channels <= large.stem_channels
         assert small.dropout <= large.dropout < 1
@@ -94,13 +94,18 @@ def test_no_size_is_smaller_than_the_one_before(spec):
 
 
 @pytest.mark.parametrize("layers", [(1,), (1, 1), (1, 1, 1)])
-def test_shallow_networks_grow_in_every_stage_but_not_out_of_shape(layers):
-    spec = ArchSpec(8, tuple(stage(n) for n in layers), 64)
-    family = scale_family(spec)
-    for scaled in (family["M"], family["L"]):
-        assert len(scaled.stages) == len(layers) + 1
-        assert {s.num_layers for s in scaled.stages[:-1]} <= {2, 3}
-        assert scaled.stages[-1].num_layers == 1
+def test_shallow_networks_grow_in_proportion(layers):
+    # 1 layer times 2.2 / 1.8 is nearest to 1, times 3.1 / 1.8 to 2; a stage of a quarter of that is nearest to none.
+    family = scale_family(ArchSpec(8, tuple(stage(n) for n in layers), 64))
+    assert [s.num_layers for s in family["M"].stages] == [1] * len(layers)
+    assert [s.num_layers for s in family["L"].stages] == [2] * len(layers)
+
+
+def test_a_narrow_neck_before_a_wide_last_stage_does_not_blow_up():
+    neck = (stage(1, 12, stride=2), StageSpec("fused", 4, 3, 1, 160, 1))
+    family = scale_family(ArchSpec(8, (stage(1, 8), *neck), 128, train_image_size=32))
+    params = {size: complexity(spec, num_classes=10, in_channels=1).num_params for size, spec in family.items()}
+    assert params["S"] < params["M"] < 3 * params["S"]
 
 
 def test_the_last_stage_but_one_is_deepened_from_three_stages_on():
@@ -116,9 +121,9 @@ def test_the_added_stage_copies_the_last_with_stride_one():
     assert scale_family(spec)["L"].stages[-1] == StageSpec("fused", 2, 5, 1, 160, 4)
 
 
-@pytest.mark.parametrize(("last", "added"), [(1, 1), (2, 1), (9, 3), (15, 5), (40, 5)])
+@pytest.mark.parametrize(("last", "added"), [(1, 0), (2, 1), (9, 3), (15, 5), (40, 5)])
 def test_the_added_stage_is_a_quarter_as_deep_as_the_last_and_has_at_most_the_published_layers(last, added):
-    assert scale_family(ArchSpec(8, (stage(last),), 64))["M"].stages[-1].num_layers == added
+    assert sum(s.num_layers for s in scale_family(ArchSpec(8, (stage(last),), 64))["M"].stages[1:]) == added
 
 
 def test_tables_at_their_limits_stay_within_them():

@@ -12,7 +12,7 @@ from rich.console import Console
 from nas import cli
 from nas.config import SearchSettings
 from nas.evaluation.fidelity import Fidelity
-from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, worker_environments
+from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, visible_gpus, worker_environments
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.progress import make_display
 from nas.optimization.objectives import get_objective
@@ -151,7 +151,7 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     kind, _, _ = factory.device.partition(":")
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
-    gpus = [str(index) for index in range(count)] if count > 1 else []
+    gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
     return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))
 
 

@@ -5,7 +5,7 @@ from nas.execution.executor import Executor, InProcessExecutor
 from nas.execution.job import Failure, Outcome
 from nas.execution.loop import search_loop
 from nas.execution.recovery import recover
-from nas.execution.workers import WorkerPool, worker_environments
+from nas.execution.workers import WorkerPool, visible_gpus, worker_environments
 
 __all__ = [
     "Evaluate",
@@ -18,5 +18,6 @@ __all__ = [
     "WorkerPool",
     "recover",
     "search_loop",
+    "visible_gpus",
     "worker_environments",
 ]

@@ -50,6 +50,13 @@ def worker_environments(device: str, num_workers: int, gpus: Sequence[str] = ())
     return [{} for _ in range(num_workers)]
 
 
+def visible_gpus(count: int) -> list[str]:
+    """Return the first `count` GPUs as CUDA_VISIBLE_DEVICES names them, within what it already allows this process."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in allowed.split(",")] if allowed else [str(index) for index in range(count)]
+    return names[:count]
+
+
 @dataclass(slots=True)
 class _Worker:
     """The driver's view of one worker; `starts` counts processes in a row that were not seen ready."""

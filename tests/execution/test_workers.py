@@ -12,7 +12,7 @@ import pytest
 
 from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.measurement import Measurement
-from nas.execution import Evaluate, Failure, Job, Outcome, WorkerPool, worker_environments
+from nas.execution import Evaluate, Failure, Job, Outcome, WorkerPool, visible_gpus, worker_environments
 from tests.execution.support import FIDELITY, Analytic, is_alive, log_lines, make_space, measure
 
 SPEC = make_space().reference
@@ -166,6 +166,14 @@ def test_a_pool_left_open_does_not_keep_the_driver_alive(tmp_path: Path) -> None
     script.write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     assert subprocess.run([sys.executable, script], env=environment, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [(None, ["0", "1"]), ("", ["0", "1"]), ("2, 3", ["2", "3"])])
+def test_workers_stay_on_the_gpus_that_this_process_may_use(monkeypatch, allowed, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert visible_gpus(2) == expected
 
 
 def test_environments() -> None:

@@ -13,7 +13,7 @@ GROUP = "nas.search_spaces"
 
 def space_names() -> tuple[str, ...]:
     """Return the names of the installed spaces: the entry points of the group `nas.search_spaces`."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted(_targets()))
 
 
 def get_space(name: str) -> SearchSpace:
@@ -25,7 +25,7 @@ def get_space(name: str) -> SearchSpace:
         InvalidInputError: If there is no such space, or what is there is no SearchSpace.
     """
     if ":" not in name:
-        targets = {point.name: point.value for point in entry_points(group=GROUP)}
+        targets = _targets()
         if name not in targets:
             todo = f"{did_you_mean(name, targets)} Or give your own as package.module:attribute."
             raise invalid("space", "known", name, todo)
@@ -46,3 +46,8 @@ def get_space(name: str) -> SearchSpace:
         todo = did_you_mean(attribute, candidates) if candidates else "The module defines none."
         raise invalid("space", "the name of a SearchSpace in the module", name, todo)
     return found
+
+
+def _targets() -> dict[str, str]:
+    """Return "module:attribute" of each installed space by its name."""
+    return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -64,6 +64,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         stack.enter_context(folder.lock())
         if settings.resume is None:
             folder.write_manifest(manifest)
+        else:
+            manifest = folder.manifest  # the run stays what it was begun as
         study = folder.study(objective)
         console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
         display = stack.enter_context(make_display())
@@ -73,7 +75,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             nonlocal written
             display(event)
             if isinstance(event, Measured | Failed) and time.monotonic() - written > _WRITE_EVERY_S:
-                write_tables(folder, study, folder.manifest)
+                write_tables(folder, study, manifest)
                 written = time.monotonic()
 
         finished = search_loop(
@@ -88,7 +90,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             warm_start=settings.warm_start,
             on_event=on_event,
         )
-        return write_tables(folder, study, folder.manifest), finished
+        return write_tables(folder, study, manifest), finished
 
 
 def report(run: Run, console: Console) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nas.errors import InvalidInputError, did_you_mean, invalid
+from nas.files import replace_file
 
 BlockKind = Literal["mbconv", "fused"]
 """MBConv (inverted bottleneck with a depthwise convolution) or Fused-MBConv (one regular convolution instead)."""
@@ -235,10 +236,7 @@ class ArchSpec:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the spec as JSON; an existing file is replaced in one step, so that a reader never sees half."""
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        partial.replace(target)
+        replace_file(Path(path), json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ArchSpec":

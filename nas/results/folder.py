@@ -20,6 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from nas.errors import invalid
+from nas.files import replace_file
 from nas.optimization.objectives import Objective
 from nas.results.manifest import Manifest
 
@@ -113,7 +114,7 @@ class RunFolder:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the folder a run."""
-        write_text(self.manifest_path, manifest.to_json())
+        replace_file(self.manifest_path, manifest.to_json())
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -233,16 +234,6 @@ def default_run_name(what: str, data: str) -> str:
 
 def _slug(text: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char == "_") else "-" for char in text)[:40].strip("-")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step, so that a reader, or a kill, never leaves half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def repair_journal(path: Path) -> None:

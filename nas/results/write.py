@@ -5,7 +5,8 @@ import re
 import optuna
 import pandas as pd
 
-from nas.results.folder import RunFolder, write_text
+from nas.files import replace_file
+from nas.results.folder import RunFolder
 from nas.results.manifest import Manifest
 from nas.results.run import Run
 from nas.results.tables import family_markdown, family_members
@@ -21,15 +22,15 @@ def write_tables(folder: RunFolder, study: optuna.Study, manifest: Manifest) -> 
         The run that the files show.
     """
     run = Run(folder, manifest, study)
-    write_text(folder.trials_path, to_csv(run.trials))
-    write_text(folder.pareto_path, to_csv(run.pareto))
+    replace_file(folder.trials_path, to_csv(run.trials))
+    replace_file(folder.pareto_path, to_csv(run.pareto))
     if not run.pareto.empty:
         family = run.family()
         for size, spec in family.items():
             spec.save(folder.arch_path(size))
         members = family_members(family, num_classes=manifest.num_classes, in_channels=manifest.in_channels)
         title = f"Family found in {manifest.space} on {manifest.data}"
-        write_text(folder.family_path, family_markdown(members, title=title))
+        replace_file(folder.family_path, family_markdown(members, title=title))
     return run
 
 

@@ -17,7 +17,6 @@ They load into the shared builder's network:
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from safetensors.torch import save
 from torch import nn
 
 from nas.data.dataset import Dataset
+from nas.files import replace_file
 from nas.spec import ArchSpec
 from nas.training.validation import accuracy_stderr
 
@@ -55,10 +55,5 @@ def epoch_metadata(epoch: int, val_accuracy: float, num_val_images: int) -> dict
 
 def save_weights(model: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     """Write a network's weights and statistics; an existing file is replaced in one step."""
-    partial = path.with_name(f".{path.name}.partial")
     tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    with partial.open("wb") as file:
-        file.write(save(tensors, dict(metadata)))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(path, save(tensors, dict(metadata)))

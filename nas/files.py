@@ -1,0 +1,14 @@
+"""Files that are whole at every moment."""
+
+import os
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
+    """Write a file in one step, so that a reader, or a kill, never finds half of it; text is written as UTF-8."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -108,25 +108,25 @@ def _copy_overlap(source: Tensor, target: Tensor, *, is_stem: bool) -> int:
     if is_stem:
         source = adapt_input_channels(source, target.shape[1])
     channels = tuple(slice(min(pair)) for pair in zip(source.shape[:2], target.shape[:2], strict=True))
-    if target.ndim < 4:
-        target[channels] = source[channels].to(target)
-        return target[channels].numel()
-    inner = _centre(target.shape[-1], source.shape[-1])
-    outer = _centre(source.shape[-1], target.shape[-1])
-    target[channels] = 0.0  # Around the centre of a larger kernel.
-    target[(*channels, inner, inner)] = source[(*channels, outer, outer)].to(target)
-    return target[(*channels, inner, inner)].numel()
+    ours, theirs = target[channels], source[channels]
+    if target.ndim == 4:
+        if target.shape[-1] > source.shape[-1]:
+            ours.zero_()
+        ours, theirs = _centre(ours, theirs.shape[-1]), _centre(theirs, ours.shape[-1])
+    ours.copy_(theirs)
+    return ours.numel()
 
 
-def _centre(size: int, other: int) -> slice:
-    """Return the middle of `size` that a kernel of size `other` covers; both are odd."""
-    margin = max(0, size - other) // 2
-    return slice(margin, size - margin)
+def _centre(weight: Tensor, size: int) -> Tensor:
+    """Return the middle of a weight's kernels, at most `size` a side; kernels have an odd size."""
+    margin = max(0, weight.shape[-1] - size) // 2
+    inner = slice(margin, weight.shape[-1] - margin)
+    return weight[..., inner, inner]
 
 
 @torch.no_grad()
 def _zero_extra(model: EfficientNet, spec: ArchSpec, names: tuple[TensorName, ...]) -> tuple[str, ...]:
-    """Make the identity of the residual blocks that the network of `spec` does not have; return their last BatchNorms."""
+    """Make the identity of residual blocks that the network of `spec` lacks; return their last BatchNorms."""
     state = model.state_dict()
     blocks = iter(model.spec.blocks())
     depths = [stage.num_layers for stage in spec.stages]

@@ -69,14 +69,15 @@ def match_names(tensors: Mapping[str, Tensor], spec: ArchSpec, layout: Layout | 
         InvalidInputError: If the layout is unknown.
     """
     layouts: dict[Layout, dict[str, str]] = {known: layout_names(spec, known) for known in get_args(Layout)}
-    if layout == "auto":  # The layouts share no name.
-        layout = max(layouts, key=lambda known: len(tensors.keys() & set(layouts[known].values())))
-    elif layout not in layouts:
+    if layout != "auto" and layout not in layouts:
         raise invalid("layout", "known", layout, did_you_mean(layout, ("auto", *layouts)))
-    theirs = layouts[layout]
+    # The layouts share no name, so the source's is the one with any name of it.
+    by_names = max(layouts, key=lambda known: len(tensors.keys() & set(layouts[known].values())))
+    chosen = by_names if layout == "auto" else layout
+    theirs = layouts[chosen]
     ours = {name: our_name for our_name, name in theirs.items()}
     return Match(
-        layout=layout,
+        layout=chosen,
         tensors={ours[name]: tensor for name, tensor in tensors.items() if name in ours},
         theirs=theirs,
         missing=[o for o, name in theirs.items() if name not in tensors and not o.endswith(".num_batches_tracked")],

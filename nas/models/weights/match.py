@@ -13,7 +13,7 @@ from nas.spec import ArchSpec
 STEM = "features.0.0.weight"
 CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
 
-_NUM_LISTED = 5
+_NUM_LISTED = 4
 _MAX_NAME = 80
 
 
@@ -59,7 +59,7 @@ class Match:
         raise InvalidInputError(f"`weights` must be those of the network, got tensors {'; '.join(found)}. {todo}.")
 
     def _compare(self, name: str, ours: Tensor) -> str:
-        return f"{self.theirs[name]}: {_kind(self.tensors[name])} in the weights, {_kind(ours)} in the network"
+        return f"{self.theirs[name]}: theirs {_kind(self.tensors[name])}, ours {_kind(ours)}"
 
 
 def match_names(tensors: Mapping[str, Tensor], spec: ArchSpec, layout: Layout | Literal["auto"] = "auto") -> Match:
@@ -98,5 +98,5 @@ def listed(names: Collection[str]) -> str:
 
 
 def _kind(tensor: Tensor) -> str:
-    shape = "x".join(map(str, tensor.shape)) or "scalar"
-    return f"{shape} {str(tensor.dtype).removeprefix('torch.')}"
+    shape = "x".join(map(str, tensor.shape)) or "a scalar"
+    return shape if tensor.is_floating_point() else f"{shape} {tensor.dtype}"

@@ -37,9 +37,12 @@ def export_weights(model: EfficientNet, path: str | os.PathLike[str], layout: La
     Raises:
         InvalidInputError: If the layout is unknown, or the file cannot be written.
     """
+    file = Path(path)
+    if file.is_dir():
+        raise invalid("weights file", "a file", str(file), "It is a folder; add a name.")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in named_weights(model, layout).items()}
     try:
         # "format" is how other libraries tell whose tensors a safetensors file holds.
-        replace_file(Path(path), save(tensors, metadata={"format": "pt"}))
+        replace_file(file, save(tensors, metadata={"format": "pt"}))
     except OSError as error:
-        raise invalid("weights file", "writable", str(path), f"{error.strerror or error}.") from error
+        raise invalid("weights file", "writable", str(file), f"{error.strerror or error}.") from error

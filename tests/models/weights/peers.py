@@ -69,17 +69,26 @@ def _block_string(stage: StageSpec) -> str:
 
 
 def randomise(model: torch.nn.Module) -> None:
-    """Give every tensor of a network, BatchNorm's too, values of its own."""
+    """Give every tensor of a network values of its own, with statistics that keep features apart to the last layer."""
     generator = torch.Generator().manual_seed(1)
-    for tensor in model.state_dict().values():
-        if tensor.is_floating_point() and tensor.ndim == 1:
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    norms = [module for module in model.eval().modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.copy_(torch.rand(parameter.shape, generator=generator) + 0.1)
+        for norm in norms:
+            norm.train().momentum = 1.0
+        channels = next(model.parameters()).shape[1]
+        model(torch.randn(8, channels, 33, 33, generator=generator))
+        for norm in norms:
+            norm.eval().momentum = 0.1
 
 
 def logits(model: torch.nn.Module, channels: int = 3, size: int = 33) -> torch.Tensor:
     images = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         out: torch.Tensor = model.eval()(images)
+    assert not out[0].equal(out[1])  # Else the logits would say nothing of the features.
     return out
 
 

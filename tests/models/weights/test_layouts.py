@@ -21,7 +21,7 @@ def test_every_tensor_is_named_once_in_every_layout(spec):
     assert len(set(places)) == len(keys)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(timm_specs())
 def test_timm_builds_the_same_network_of_any_blocks(spec):
     """Fused blocks with squeeze-excitation and MBConv without expansion among them: names, shapes and logits."""

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -68,7 +68,12 @@ def _check_files(settings: ExportSettings) -> None:
         return
     _check_new(settings.out)
     if settings.weights is not None and weights == "beside":
-        _check_new(_weights_path(settings.out))
+        beside = _weights_path(settings.out)
+        if beside == settings.out:
+            raise invalid(
+                "out", "a file for code", str(settings.out), "Weights are written beside it: end it with .py."
+            )
+        _check_new(beside)
 
 
 def _weights_path(out: Path) -> Path:
@@ -139,7 +144,7 @@ def _image_size(path: Path, metadata: Mapping[str, str]) -> int | None:
     return size
 
 
-def _json(path: Path, text: str) -> object:
+def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -55,7 +55,7 @@ def _relative_error(
     images = images_like(network, batch_size)
     with torch.no_grad():
         expected, found = model(images), program(images)
-    return ((found - expected).abs().max() / expected.abs().max()).item()
+    return float((found - expected).abs().max() / expected.abs().max())
 
 
 def prediction_metadata(network: Network) -> Iterator[tuple[str, str]]:

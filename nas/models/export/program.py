@@ -10,7 +10,8 @@ from nas.models.export.network import Network
 def program_file(network: Network) -> bytes:
     """Return an archive (.pt2) that `torch.export.load` reads.
 
-    It maps images (N, in_channels, image_size, image_size) to logits (N, num_classes); N is free. Weights are inside, and what is needed to predict with them is in the extra file "metadata.json".
+    It maps images (N, in_channels, image_size, image_size) to logits (N, num_classes); N is free. Weights are inside,
+    and what is needed to predict with them is in the extra file "metadata.json".
 
     Raises:
         ExportError: If the program, loaded back, computes other logits than the network.

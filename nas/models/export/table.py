@@ -38,4 +38,4 @@ def markdown_file(network: Network) -> str:
 def _one_line(name: str) -> str:
     """Return a name as plain text of one Markdown line, whatever characters it holds."""
     shown = "".join(char if char.isprintable() else " " for char in name)
-    return " ".join("".join(f"\\{char}" if char in "\\`*_{}[]<>#|!&" else char for char in shown).split())
+    return " ".join("".join(f"\\{char}" if char in "\\`*[]<>#|!&" else char for char in shown).split())

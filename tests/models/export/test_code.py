@@ -179,8 +179,9 @@ NASTY = ['"""', "'''\nimport os\n", "\\", 'a"; raise SystemExit #', "{name}", "%
 @pytest.mark.parametrize("to", ["torchvision", "timm", "python", "automl"])
 def test_a_name_stays_a_name(to, name):
     code = EXPORTERS[to].render(network_of(replace(COMMON, name=name)))
-    assert run(code).NAME == name
     code.encode()
+    found = run(code).NAME
+    assert found == name
 
 
 @settings(max_examples=50, deadline=None)

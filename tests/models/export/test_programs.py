@@ -72,7 +72,7 @@ def test_a_program_that_computes_something_else_is_not_kept():
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_package_that_is_missing_is_named_with_its_extra(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InvalidInputError, match=rf'without .*{package}. Run: pip install "nas\[export\]"'):
+    with pytest.raises(InvalidInputError, match=rf"without .*{package}'. Run: pip install \"nas\[export\]\""):
         EXPORTERS["onnx"].render(network_of(COMMON))
 
 

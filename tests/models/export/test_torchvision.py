@@ -13,7 +13,8 @@ def test_rows_are_torchvisions_own(size):
     name = f"efficientnet_v2_{size}"
     theirs, last_channel = efficientnet._efficientnet_conf(name)
     spec = get_arch(name)
-    assert run(torchvision_file(network_of(spec))).STAGES == theirs
+    ours = run(torchvision_file(network_of(spec))).STAGES
+    assert ours == theirs
     assert spec.head_channels == last_channel
 
 
@@ -45,5 +46,5 @@ def test_what_torchvision_cannot_build_is_refused_by_name(stage, message):
 
 def test_channels_into_an_mbconv_stage_are_multiples_of_8():
     spec = ArchSpec(12, (StageSpec("mbconv", 2, 3, 1, 16, 1, se_ratio=0.25),), 8)
-    with pytest.raises(InvalidInputError, match="`input channels of stage 1` must be a multiple of 8 .* got 12"):
+    with pytest.raises(InvalidInputError, match=r"`input channels of stage 1` must be a multiple of 8 .* got 12"):
         torchvision_rows(spec)

@@ -148,7 +148,7 @@ BAD = {
     "other classes than the weights'": ({"--num-classes": 4}, "classifier.1.weight is 3x32 there and 4x32 in"),
     "what torchvision cannot say": (
         {"arch": "odd.json", "--to": "torchvision", "--weights": None},
-        "must be a multiple of 8 in an MBConv stage, got 9",
+        "`hidden channels of stage 2` must be multiples of 8, got 18",
     ),
 }
 

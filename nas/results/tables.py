@@ -1,4 +1,4 @@
-"""Tables for people: stages in the layout of the EfficientNetV2 paper's Table 4, the front, and what a family costs."""
+"""Tables for people: stages for a terminal, the front, and what a family costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,8 @@ import pandas as pd
 from rich.table import Table
 
 from nas.complexity import complexity
-from nas.spec import ArchSpec, StageSpec
-
-STAGE_COLUMNS = ("Stage", "Operator", "Stride", "#Channels", "#Layers")
-
-
-def stage_rows(spec: ArchSpec) -> list[tuple[str, str, str, str, str]]:
-    """Return a network in the layout of the paper's Table 4: stem, stages, head; columns as `STAGE_COLUMNS`."""
-    rows = [("0", "Conv3x3", str(spec.stem_stride), str(spec.stem_channels), "1")]
-    for number, stage in enumerate(spec.stages, start=1):
-        rows.append((str(number), operator(stage), str(stage.stride), str(stage.out_channels), str(stage.num_layers)))
-    rows.append((str(len(spec.stages) + 1), "Conv1x1 & Pooling & FC", "-", str(spec.head_channels), "1"))
-    return rows
-
-
-def operator(stage: StageSpec) -> str:
-    """Return a stage's operator as the paper writes it, for example "MBConv6, k3x3, SE0.25"."""
-    name = "Fused-MBConv" if stage.block == "fused" else "MBConv"
-    squeeze = f", SE{stage.se_ratio:g}" if stage.se_ratio else ""
-    return f"{name}{stage.expand_ratio}, k{stage.kernel_size}x{stage.kernel_size}{squeeze}"
-
-
-def stage_markdown(spec: ArchSpec) -> str:
-    """Return the stage table as Markdown."""
-    return _markdown(STAGE_COLUMNS, stage_rows(spec), "llrrr")
+from nas.models.tables import STAGE_COLUMNS, markdown_table, short_count, stage_markdown, stage_rows
+from nas.spec import ArchSpec
 
 
 def stage_table(spec: ArchSpec, title: str = "") -> Table:
@@ -64,14 +42,6 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
             row["arch"],
         )
     return table
-
-
-def short_count(number: int) -> str:
-    """Return a count in three digits, for example 21.5M."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:
-            return f"{number / size:#.3g}".rstrip(".") + unit
-    return str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +103,8 @@ def family_table(members: Sequence[FamilyMember]) -> Table:
 
 def family_markdown(members: Sequence[FamilyMember], *, title: str) -> str:
     """Return a page with what each member costs and its stage table."""
-    parts = [f"# {title}", _markdown(_FAMILY_COLUMNS, _family_rows(members), "l" + "r" * 6)]
+    parts = [f"# {title}", markdown_table(_FAMILY_COLUMNS, _family_rows(members), "l" + "r" * 6)]
     parts.append("MACs are multiply-adds of one forward pass of one image of the eval size.")
     for member in members:
         parts += [f"## {member.size}", stage_markdown(member.spec)]
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    rules = ["---:" if side == "r" else "---" for side in align]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, rules, *rows))

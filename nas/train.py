@@ -72,7 +72,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
     model = build_model(spec, dataset.num_classes, dataset.in_channels)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
-    folder = TrainingFolder(path, spec, dataset)
+    folder = TrainingFolder(path, spec, dataset, model.options)
     console.print(f"Training {settings.arch} on {settings.data} at {size} pixels; results in {cli.short_path(path)}")
     trainer, dataset = Trainer(model, recipe, device), dataset.to(device)
     normalise = normaliser(dataset)

@@ -149,13 +149,14 @@ def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise
     After few steps the running averages lag far behind the weights: accuracy can read as chance where they are fine.
     The images are drawn at random, always the same ones: those of a folder are in the order of their classes.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    was_training = model.training
+    model.train()
+    # What is frozen stays in evaluation mode, and keeps the statistics that it has.
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    was_training = model.training
-    model.train()
     # Shuffled, since folders are read class by class; always alike, since it is part of measuring.
     order = epoch_order(len(data), torch.Generator().manual_seed(0)).to(data.images.device)
     size = min(256, len(data))

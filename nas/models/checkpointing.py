@@ -1,0 +1,48 @@
+"""Gradient checkpointing: keep a block's input in place of all that it computes, and compute it again for the gradient.
+
+It takes about a third more time, and memory for activations falls to little more than one block's (Chen et al. 2016,
+"Training Deep Nets with Sublinear Memory Cost").
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint, noop_context_fn
+
+
+def run_checkpointed(run: Callable[[Tensor], Tensor], module: nn.Module, images: Tensor, *, is_random: bool) -> Tensor:
+    """Return `run(images)`, to be computed again when its gradient is asked for.
+
+    The second time draws the same random numbers, and leaves BatchNorm's running statistics alone: they have taken in
+    this batch already.
+
+    Args:
+        run: What to compute, with nothing but `module`.
+        module: Whose BatchNorms there are to leave alone.
+        images: Its input, which it must not change.
+        is_random: Whether it draws random numbers, whose state must be kept then.
+    """
+    # A compiler traces one pass and derives the second one from it, without the side effects of the first.
+    contexts = noop_context_fn if torch.compiler.is_compiling() else partial(_contexts, module)
+    return checkpoint(run, images, use_reentrant=False, preserve_rng_state=is_random, context_fn=contexts)
+
+
+def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return what surrounds the first pass and what surrounds the second."""
+    return nullcontext(), _held_statistics(module)
+
+
+@contextmanager
+def _held_statistics(module: nn.Module) -> Iterator[None]:
+    """Let BatchNorms that are training normalise by the batch, as they do, without noting its statistics."""
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from nas.errors import invalid
-from nas.spec import ArchSpec, BlockSpec
+from nas.spec import ArchSpec, BlockSpec, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +87,11 @@ def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size
     count.conv(last, spec.head_channels)
     count.dense(spec.head_channels, num_classes)
     return Complexity(count.num_params, count.num_macs, count.num_activations)
+
+
+def stage_params(stage: StageSpec, in_channels: int) -> int:
+    """Return the learnable parameters of one stage that `in_channels` come into."""
+    count = _Count(image_size=1)
+    for block in stage.blocks(in_channels):
+        count.block(block)
+    return count.num_params

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from nas.data import Dataset, load_dataset
-from nas.evaluation.complexity import count_macs, count_params
+from nas.evaluation.complexity import build_on_meta, count_macs, count_params
 from nas.evaluation.device import device_name, resolve_device
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
@@ -86,10 +86,10 @@ class ProxyEvaluator:
             torch.OutOfMemoryError: If it does not fit.
         """
         start = time.perf_counter()
-        model = self._build(job.spec).to(self.device)
+        model = build_on_meta(job.spec, self.dataset.num_classes, self.dataset.in_channels)
         num_params = count_params(model)
         size = job.spec.train_image_size
-        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
+        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device="meta"))
         timed_from = time.perf_counter()
         step_time = self._timer.measure(job.spec)
         trained_from = time.perf_counter()

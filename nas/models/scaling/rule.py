@@ -266,7 +266,9 @@ def _image_sizes(smallest: ArchSpec, size: str) -> tuple[int, int | None]:
     """Return training and validation sizes above S; the latter stays None where S has none of its own."""
     growth, limit = (_XL_EVAL_GROWTH, _XL_MAX_EVAL_SIZE) if size == "XL" else (_EVAL_GROWTH, _MAX_EVAL_SIZE)
     stride = smallest.total_stride
-    train_size = _grow(smallest.train_image_size, _TRAIN_GROWTH, _MAX_TRAIN_SIZE, _unit(smallest.train_image_size, stride))
+    train_size = _grow(
+        smallest.train_image_size, _TRAIN_GROWTH, _MAX_TRAIN_SIZE, _unit(smallest.train_image_size, stride)
+    )
     if smallest.eval_image_size is None:
         return train_size, None
     eval_size = _grow(smallest.eval_image_size, growth, limit, _unit(smallest.eval_image_size, stride))

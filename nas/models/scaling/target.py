@@ -31,7 +31,9 @@ class ScalingTarget:
     def __post_init__(self) -> None:
         given = [name for name, value in self._values() if value is not None]
         if len(given) != 1:
-            raise invalid("scaling target", "exactly one of " + ", ".join(n for n, _ in self._values()), given, "Give one.")
+            raise invalid(
+                "scaling target", "exactly one of " + ", ".join(n for n, _ in self._values()), given, "Give one."
+            )
         least = 1 if self.quantity == "relative_step_time" else 0
         if not least < self.limit < math.inf:
             raise invalid(self.quantity, f"above {least} and finite", self.limit, "Give a larger target.")

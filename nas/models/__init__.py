@@ -5,12 +5,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nas.models.zoo import ARCH_NAMES, get_arch
+from nas.models.zoo import ARCH_NAMES, get_arch, load_arch
 
 if TYPE_CHECKING:
     from nas.models.builder import EfficientNet, build_model
 
-__all__ = ["ARCH_NAMES", "EfficientNet", "build_model", "get_arch"]
+__all__ = ["ARCH_NAMES", "EfficientNet", "build_model", "get_arch", "load_arch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ version of the paper prints S with 272 channels in its last stage and 1792 in it
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from nas.errors import did_you_mean, invalid
 from nas.spec import ArchSpec, BlockKind, StageSpec
@@ -125,6 +126,20 @@ def get_arch(
         eval_image_size=entry.eval_image_size,
         name=name + scaled,
     )
+
+
+def load_arch(name_or_path: str) -> ArchSpec:
+    """Return a published network by its name, or one from a JSON file: how a command line names a network.
+
+    Raises:
+        InvalidInputError: If it is neither, or the file does not describe a network.
+    """
+    if name_or_path in ARCH_NAMES:
+        return get_arch(name_or_path)
+    path = Path(name_or_path)
+    if path.exists() or path.suffix == ".json" or len(path.parts) > 1:
+        return ArchSpec.load(path)
+    raise invalid("arch", "a JSON file or a published network", name_or_path, did_you_mean(name_or_path, ARCH_NAMES))
 
 
 def round_channels(channels: Fraction | int, width: Fraction | float = 1) -> int:

@@ -7,6 +7,7 @@ from B5 to B7, and a step further is 1.1 times the width and 1.2 times the depth
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def coefficients_at(step: float) -> Coefficients:
     Beyond L each step is 1.1 times the width and 1.2 times the depth.
     """
     exact_step = Fraction(step).limit_denominator(10_000)
-    for (low, below), (high, above) in zip(_KNOTS, _KNOTS[1:], strict=False):
+    for (low, below), (high, above) in pairwise(_KNOTS):
         if exact_step <= high:
             return _between(below, above, (exact_step - low) / (high - low))
     beyond = float(exact_step) - _KNOTS[-1][0]
@@ -85,5 +86,5 @@ def _between(low: Coefficients, high: Coefficients, share: Fraction) -> Coeffici
         depth=mix(low.depth, high.depth),
         deeper=(first, second, third),
         added=mix(low.added, high.added),
-        extra_dropout=mix(low.extra_dropout, high.extra_dropout),
+        extra_dropout=Fraction(round(100 * mix(low.extra_dropout, high.extra_dropout)), 100),
     )

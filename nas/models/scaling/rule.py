@@ -18,6 +18,7 @@ weights above `_MAX_EXCESS` times what depth * width^2 makes of them; this touch
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from nas.complexity import stage_params
 from nas.errors import did_you_mean, invalid
@@ -108,7 +109,7 @@ def _check_sizes(sizes: tuple[str, ...]) -> None:
 
 def _family(base: "_Base", smallest: ArchSpec, sizes: tuple[str, ...]) -> dict[str, ArchSpec]:
     family = {"S": smallest}
-    for below, size in zip(SIZES, SIZES[1:], strict=False):
+    for below, size in pairwise(SIZES):
         scaled = base.scale(_FACTORS[size], family[below])
         train_size, eval_size = _image_sizes(smallest, size)
         family[size] = replace(scaled, train_image_size=train_size, eval_image_size=eval_size, name=size)
@@ -170,8 +171,8 @@ class _Base:
     ) -> "_Base":
         widths = [spec.stem_channels, *(stage.out_channels for stage in spec.stages)]
         stages = tuple(
-            _BaseStage(*base, stage, stage_params(stage, width))
-            for *base, stage, width in zip(layers, channels, spec.stages, widths, strict=False)
+            _BaseStage(num_layers, out_channels, stage, stage_params(stage, in_channels))
+            for num_layers, out_channels, stage, in_channels in zip(layers, channels, spec.stages, widths, strict=False)
         )
         last, added = stages[-1], None
         if len(stages) < MAX_STAGES:

@@ -6,7 +6,7 @@ image size, which a cost may depend on, stays.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from nas.errors import invalid
@@ -17,6 +17,9 @@ from nas.spec import MAX_CHANNELS, MAX_LAYERS, ArchSpec, StageSpec
 
 _NEAR = 0.01
 """How far below the limit is near enough to stop looking, as a fraction."""
+
+_FAR = 0.9
+"""Share of a measured limit below which a network is too far from it to get there by changes of single stages."""
 
 _STEP_ACCURACY = 1e-3
 _MAX_EXCHANGES = 10
@@ -73,10 +76,10 @@ def _check_start(target: ScalingTarget, start: float) -> None:
 
 
 class _Search:
-    """Costs of networks by comparison with a limit, each asked for once."""
+    """Costs of networks by comparison with a limit, each asked for once; those `excluded` never fit."""
 
-    def __init__(self, start: ArchSpec, cost: Cost, limit: float) -> None:
-        self.start, self.limit = start, limit
+    def __init__(self, start: ArchSpec, cost: Cost, limit: float, excluded: Collection[ArchSpec] = frozenset()) -> None:
+        self.start, self.limit, self.excluded = start, limit, excluded
         self.costs: dict[ArchSpec, float] = {}
         self._cost = cost
 
@@ -86,7 +89,7 @@ class _Search:
         return self.costs[spec]
 
     def fits(self, spec: ArchSpec) -> bool:
-        return self.cost(spec) <= self.limit
+        return self.cost(spec) <= self.limit and spec not in self.excluded
 
     def is_near(self, spec: ArchSpec) -> bool:
         return (1 - _NEAR) * self.limit <= self.cost(spec) <= self.limit
@@ -97,6 +100,8 @@ class _Search:
         if above is None:
             todo = "No network of this kind within the limits of layers and channels costs more."
             raise invalid(quantity, f"at most {self.cost(below):,.10g}", self.limit, todo)
+        if self.cost(below) == self.cost(self.start):
+            below = self.start  # The line grows dropout before it grows anything that costs.
         found = self.climb(below)
         if self.is_near(found):
             return found
@@ -200,8 +205,9 @@ def scale_to_measured(
     """Scale `spec` to a target whose cost is slow to measure, such as step time.
 
     `scale_to` solves for a quick stand-in; the result is measured, the stand-in's limit corrected by the ratio of what
-    was wanted to what was found, and so on. What is wanted is the middle of the band of `tolerance` below the target,
-    so that noise does not decide. The limit stays between the largest that fitted and the smallest that did not.
+    was wanted to what was found, and so on. Once a network is within 10%, only single stages of it are changed, for
+    which the stand-in need not be right about all of the network. What is wanted is the middle of the band of
+    `tolerance` below the target, so that noise does not decide.
 
     Args:
         spec: The network to start from.
@@ -224,28 +230,22 @@ def scale_to_measured(
     # Relative to itself the network takes 1; anything else is measured.
     achieved = 1.0 if target.quantity == "relative_step_time" else measure(spec)
     _check_start(target, achieved)
-    unit = achieved / surrogate(spec)
-    wanted = (1 - tolerance / 2) * target.limit
-    fitting, exceeding = achieved, math.inf
-    best, limit, measured = spec, wanted, {spec}
-    while len(measured) <= max_measurements and limit > fitting:
-        search = _Search(spec, lambda each: unit * surrogate(each), limit)
-        found = search.solve(target.quantity)
+    wanted = aim = (1 - tolerance / 2) * target.limit
+    best, ratio, measured = spec, achieved / surrogate(spec), {spec}
+    while len(measured) <= max_measurements and achieved < (1 - tolerance) * target.limit:
+        search = _Search(spec, surrogate, aim / ratio, excluded=measured)
+        is_local = achieved >= _FAR * target.limit
+        found = search.exchange(search.climb(best)) if is_local else search.solve(target.quantity)
         if found in measured:
             break
         measured.add(found)
         value = measure(found)
         if on_measured is not None:
             on_measured(found, value)
-        if value <= target.limit:
-            fitting = limit
-            if value > achieved:
-                best, achieved = found, value
-            if value >= (1 - tolerance) * target.limit:
-                break
-        else:
-            exceeding = limit
-        limit = search.cost(found) * wanted / value
-        if not fitting < limit < exceeding:
-            limit = (fitting + exceeding) / 2
+        if achieved < value <= target.limit:
+            best, achieved, aim = found, value, wanted
+        elif is_local and value > wanted:
+            # The stand-in makes too little of such changes: look for ones it makes less of.
+            aim = achieved + (aim - achieved) * (wanted - achieved) / (value - achieved)
+        ratio = achieved / surrogate(best) if achieved >= _FAR * target.limit else value / surrogate(found)
     return Scaled(_named(best, target), achieved, target.limit, len(measured))

@@ -1,8 +1,6 @@
 """`python -m nas.scale`, in this process and as a user runs it."""
 
 import io
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
@@ -117,5 +115,5 @@ def test_nothing_of_torch_is_imported_where_nothing_is_measured(arch, tmp_path):
 
 
 def test_help_says_what_there_is():
-    process = subprocess.run([sys.executable, "-m", "nas.scale", "--help"], capture_output=True, text=True, check=True)
-    assert all(flag in process.stdout for flag in ("--sizes", "--max-params", "--max-step-time", "--out"))
+    out, _ = start("-m", "nas.scale", "--help").communicate(timeout=60)
+    assert all(flag in out for flag in ("--sizes", "--max-params", "--max-step-time", "--out"))

@@ -8,7 +8,15 @@ the last two stages of S wider.
 
 Applied to the base list, which is B0, the rule gives the published layers of S, M, L and XL, stems, heads, image sizes
 and dropout, and all widths but three. Applied to the published S it gives the same layers, and other widths in nine
-rows, as it cannot know that S's own tables were rounded. Both lists are in `nas.models.scaling.published`.
+rows, as it cannot know that S's own tables were rounded. Both lists are in `nas.models.scaling.published`. Row by row,
+XL from the published S is (channels x layers; with 1000 classes 192.8M parameters in place of 208.1M):
+
+=========== ==== ==== ==== ====== ====== ====== =====
+stage       1    2    3    4      5      6      7
+=========== ==== ==== ==== ====== ====== ====== =====
+published   32x4 64x8 96x8 192x16 256x24 512x32 640x8
+rule        32x4 64x8 96x8 184x16 256x24 488x32 616x8
+=========== ==== ==== ==== ====== ====== ====== =====
 
 Widths that grow unevenly are a trap: a second layer behind a stage's first sees that stage's own width, which after a
 narrow neck can be a hundred times the weights of all layers before. So a stage is given no layer that would lift its
@@ -38,8 +46,8 @@ _ADDED_LAYERS, _MAX_ADDED_LAYERS = Fraction(2, 8), Fraction(2)
 _ADDED_WIDTH = Fraction(320, 192)
 
 _MAX_EXCESS = 3
-"""Any number from 1.75 leaves the published tables as they are; a second layer in a stage that doubles its input's
-width can need 2.5."""
+"""Any number from 1.75 leaves the published tables as they are. Where a stage is twice as wide as its input, L's second
+layer takes 2.1 for MBConv6 and 2.7 for Fused-MBConv4."""
 
 _TRAIN_GROWTH, _MAX_TRAIN_SIZE = Fraction(384, 300), 384
 _EVAL_GROWTH, _MAX_EVAL_SIZE = Fraction(480, 384), 480

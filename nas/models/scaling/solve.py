@@ -233,7 +233,7 @@ def scale_to_measured(
     wanted = aim = (1 - tolerance / 2) * target.limit
     best, ratio, measured = spec, achieved / surrogate(spec), {spec}
     while len(measured) <= max_measurements and achieved < (1 - tolerance) * target.limit:
-        search = _Search(spec, surrogate, aim / ratio, excluded=measured)
+        search = _Search(spec, _times(ratio, surrogate), aim, excluded=measured)
         is_local = achieved >= _FAR * target.limit
         found = search.exchange(search.climb(best)) if is_local else search.solve(target.quantity)
         if found in measured:
@@ -249,3 +249,7 @@ def scale_to_measured(
             aim = achieved + (aim - achieved) * (wanted - achieved) / (value - achieved)
         ratio = achieved / surrogate(best) if achieved >= _FAR * target.limit else value / surrogate(found)
     return Scaled(_named(best, target), achieved, target.limit, len(measured))
+
+
+def _times(ratio: float, surrogate: Cost) -> Cost:
+    return lambda spec: ratio * surrogate(spec)

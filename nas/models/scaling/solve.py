@@ -205,9 +205,9 @@ def scale_to_measured(
     """Scale `spec` to a target whose cost is slow to measure, such as step time.
 
     `scale_to` solves for a quick stand-in; the result is measured, the stand-in's limit corrected by the ratio of what
-    was wanted to what was found, and so on. Once a network is within 10%, only single stages of it are changed, for
-    which the stand-in need not be right about all of the network. What is wanted is the middle of the band of
-    `tolerance` below the target, so that noise does not decide.
+    was wanted to what was found, and so on. Once a network is within 10%, or one was below the target and one above,
+    only single stages of the nearest below are changed: the stand-in need not be right about all of it then. What is
+    wanted is the middle of the band of `tolerance` below the target, so that noise does not decide.
 
     Args:
         spec: The network to start from.
@@ -231,10 +231,12 @@ def scale_to_measured(
     achieved = 1.0 if target.quantity == "relative_step_time" else measure(spec)
     _check_start(target, achieved)
     wanted = aim = (1 - tolerance / 2) * target.limit
-    best, ratio, measured = spec, achieved / surrogate(spec), {spec}
+    best, ratio, measured, exceeded = spec, achieved / surrogate(spec), {spec}, False
     while len(measured) <= max_measurements and achieved < (1 - tolerance) * target.limit:
+        is_local = achieved >= _FAR * target.limit or (exceeded and best is not spec)
+        if is_local:
+            ratio = achieved / surrogate(best)
         search = _Search(spec, _times(ratio, surrogate), aim, excluded=measured)
-        is_local = achieved >= _FAR * target.limit
         found = search.exchange(search.climb(best)) if is_local else search.solve(target.quantity)
         if found in measured:
             break
@@ -242,12 +244,12 @@ def scale_to_measured(
         value = measure(found)
         if on_measured is not None:
             on_measured(found, value)
+        ratio, exceeded = value / surrogate(found), exceeded or value > target.limit
         if achieved < value <= target.limit:
             best, achieved, aim = found, value, wanted
         elif is_local and value > wanted:
             # The stand-in makes too little of such changes: look for ones it makes less of.
             aim = achieved + (aim - achieved) * (wanted - achieved) / (value - achieved)
-        ratio = achieved / surrogate(best) if achieved >= _FAR * target.limit else value / surrogate(found)
     return Scaled(_named(best, target), achieved, target.limit, len(measured))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nas.errors import invalid
-from nas.spec import ArchSpec, BlockSpec
+from nas.spec import ArchSpec, BlockSpec, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +123,11 @@ def _walk(spec: ArchSpec, num_classes: int, in_channels: int, image_size: int | 
     count.conv(channels, spec.head_channels)
     count.dense(spec.head_channels, num_classes)
     yield count
+
+
+def stage_params(stage: StageSpec, in_channels: int) -> int:
+    """Return the learnable parameters of one stage that `in_channels` come into."""
+    count = _Count(image_size=1)
+    for block in stage.blocks(in_channels):
+        count.block(block)
+    return count.num_params

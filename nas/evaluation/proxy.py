@@ -86,10 +86,10 @@ class ProxyEvaluator:
             torch.OutOfMemoryError: If it does not fit.
         """
         start = time.perf_counter()
-        model = self._build(job.spec).to(self.device)
+        model = self._build(job.spec)
         num_params = count_params(model)
         size = job.spec.train_image_size
-        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
+        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
         timed_from = time.perf_counter()
         step_time = self._timer.measure(job.spec)
         trained_from = time.perf_counter()

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -6,6 +7,7 @@ from nas.complexity import complexity
 from nas.models.tables import stage_markdown, stage_rows
 from nas.results import load
 from nas.results.tables import (
+    MemberTimes,
     family_markdown,
     family_members,
     family_table,
@@ -68,3 +70,13 @@ def test_family_tables_show_the_cost_at_the_eval_size():
     assert "| S | 21.5M | 8.3" in page
     assert stage_markdown(S) in page
     assert "21.5M" in shown(family_table([member]))
+
+
+def test_family_tables_show_step_times_where_there_are_any():
+    small, large = family_members({"S": S, "M": S}, num_classes=1000, in_channels=3)
+    large = replace(large, times=MemberTimes(0.1234, 0.0021, 2.5, 0.04))
+    for text in (shown(family_table([small, large])), family_markdown([small, large], title="T")):
+        assert "Step (ms)" in text
+        assert "123.40 (2.10)" in text
+        assert "2.50 (0.04)" in text
+    assert "Step" not in family_markdown([small], title="T")

@@ -37,12 +37,18 @@ def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], Abstract
 
 @contextmanager
 def _held_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorms that are training normalise by the batch, as they do, without noting its statistics."""
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """Let BatchNorms that are training note what they see on copies of their statistics, which are thrown away."""
+    # To have none instead would be simpler, but PyTorch wants both passes to keep the same tensors for the gradient.
+    held = [
+        (owner, name, buffer)
+        for owner in module.modules()
+        if owner.training
+        for name, buffer in owner.named_buffers(recurse=False)
+    ]
+    for owner, name, buffer in held:
+        setattr(owner, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for owner, name, buffer in held:
+            setattr(owner, name, buffer)

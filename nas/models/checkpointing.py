@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint, noop_context_fn
+from torch.utils.checkpoint import checkpoint
 
 
 def run_checkpointed(run: Callable[[Tensor], Tensor], module: nn.Module, images: Tensor, *, is_random: bool) -> Tensor:
@@ -25,8 +25,10 @@ def run_checkpointed(run: Callable[[Tensor], Tensor], module: nn.Module, images:
         images: Its input, which it must not change.
         is_random: Whether it draws random numbers, whose state must be kept then.
     """
-    # A compiler traces one pass and derives the second one from it, without the side effects of the first.
-    contexts = noop_context_fn if torch.compiler.is_compiling() else partial(_contexts, module)
+    if torch.compiler.is_compiling():
+        # The compiler derives the second pass from the first, without side effects, and takes no contexts.
+        return checkpoint(run, images, use_reentrant=False, preserve_rng_state=is_random)
+    contexts = partial(_contexts, module)
     return checkpoint(run, images, use_reentrant=False, preserve_rng_state=is_random, context_fn=contexts)
 
 

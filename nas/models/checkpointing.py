@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint, noop_context_fn
+from torch.utils.checkpoint import checkpoint
 
 
 def run_checkpointed(run: Callable[[Tensor], Tensor], module: nn.Module, images: Tensor, *, is_random: bool) -> Tensor:
@@ -25,8 +25,10 @@ def run_checkpointed(run: Callable[[Tensor], Tensor], module: nn.Module, images:
         images: Its input, which it must not change.
         is_random: Whether it draws random numbers, whose state must be kept then.
     """
-    # A compiler traces one pass and derives the second one from it, without the side effects of the first.
-    contexts = noop_context_fn if torch.compiler.is_compiling() else partial(_contexts, module)
+    if torch.compiler.is_compiling():
+        # The compiler derives the second pass from the first, without side effects, and takes no contexts.
+        return checkpoint(run, images, use_reentrant=False, preserve_rng_state=is_random)
+    contexts = partial(_contexts, module)
     return checkpoint(run, images, use_reentrant=False, preserve_rng_state=is_random, context_fn=contexts)
 
 
@@ -37,12 +39,18 @@ def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], Abstract
 
 @contextmanager
 def _held_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorms that are training normalise by the batch, as they do, without noting its statistics."""
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """Let BatchNorms that are training note what they see on copies of their statistics, which are thrown away."""
+    # To have none instead would be simpler, but PyTorch wants both passes to keep the same tensors for the gradient.
+    held = [
+        (owner, name, buffer)
+        for owner in module.modules()
+        if owner.training
+        for name, buffer in owner.named_buffers(recurse=False)
+    ]
+    for owner, name, buffer in held:
+        setattr(owner, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for owner, name, buffer in held:
+            setattr(owner, name, buffer)

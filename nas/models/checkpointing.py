@@ -1,7 +1,7 @@
 """Gradient checkpointing: keep a block's input in place of all that it computes, and compute it again for the gradient.
 
-It takes about a third more time, and memory for activations falls to little more than one block's (Chen et al. 2016,
-"Training Deep Nets with Sublinear Memory Cost").
+It takes one more forward pass, about a third more time. Of activations, memory then holds the inputs of all blocks and
+the inside of one (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 """
 
 from collections.abc import Callable, Iterator

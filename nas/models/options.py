@@ -37,7 +37,7 @@ class BuildOptions:
         init: What weights are drawn from. "google" counts the outputs of one group in a convolution's fan-out, which
             gives a depthwise 3x3 convolution a standard deviation of 0.47 whatever its width; "torchvision" counts all
             channels, so that depthwise weights start smaller by the root of their number. All else is equal. Default
-            "google": the published accuracies were trained from it.
+            "google": the paper's networks were trained from it, and timm starts from it too.
     """
 
     padding: Padding = "symmetric"

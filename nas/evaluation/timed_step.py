@@ -18,6 +18,7 @@ from nas.training.loop import Trainer, autocast, compute_dtype
 from nas.training.recipe import Recipe
 
 _NUM_STEPS_BEFORE_CAPTURE = 3
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class StepFactory:
     @property
     def dtype(self) -> torch.dtype:
         name = self.setup.dtype
-        return compute_dtype(self.device) if name == "auto" else getattr(torch, name)  # type: ignore[no-any-return]
+        return compute_dtype(self.device) if name == "auto" else _DTYPES[name]
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -93,10 +94,8 @@ class StepFactory:
         )
         trainer.model.train(self.setup.kind == "training")
         images, labels = self._batch(batch_size, self.image_size(network))
-        step = (
-            partial(trainer.step, images, labels)
-            if self.setup.kind == "training"
-            else partial(_infer, trainer, images)
+        step: Callable[[], object] = (
+            partial(trainer.step, images, labels) if self.setup.kind == "training" else partial(_infer, trainer, images)
         )
         start = time.perf_counter()
         if self.setup.mode == "compile":
@@ -155,7 +154,7 @@ def _captured(step: Callable[[], object], trainer: Trainer, device: torch.device
         if "capturable" in group:
             group["capturable"] = True
     with torch.cuda.device(device):
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_NUM_STEPS_BEFORE_CAPTURE):

@@ -84,7 +84,7 @@ class Trainer:
     def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Do one training step on normalised images; return the loss, still on the device."""
         with autocast(self.device, self.dtype):
-        logits = self.forward(inputs)
+            logits = self.forward(inputs)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)

@@ -214,15 +214,14 @@ class StepTimer:
 
     def _blocks(self, candidate: "_Subject", reference: "_Subject") -> tuple[list[float], list[float]]:
         """Return the seconds a step of the candidate's and the reference's blocks, which took turns."""
-        start = time.perf_counter()
         # The block that shows that warm-up is over is the first that counts.
         ours, references = [self._settle(candidate)], [self._block(reference)]
-        while not self.effort.enough(
-            [a / b for a, b in zip(ours, references, strict=True)], time.perf_counter() - start
-        ):
+        while True:
+            ratios = [a / b for a, b in zip(ours, references, strict=True)]
+            if self.effort.enough(ratios, sum(ours) * candidate.num_steps + sum(references) * reference.num_steps):
+                return ours, references
             ours.append(self._block(candidate))
             references.append(self._block(reference))
-        return ours, references
 
     def _settle(self, subject: "_Subject") -> float:
         """Run blocks until their times stop falling; return the last one's seconds a step."""

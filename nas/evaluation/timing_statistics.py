@@ -23,7 +23,7 @@ class Effort:
         target: Half the interval of relative step time / its median, at which timing stops; lower is more exact.
         min_blocks: Blocks of each network that are always timed.
         max_blocks: Blocks after which it stops in any case.
-        max_s: Seconds after which it stops, once there are `min_blocks`.
+        max_s: Seconds of timed blocks, of both networks, after which it stops, once there are `min_blocks`.
         block_s: Seconds that a block takes at least, about; a block is one step at least.
     """
 
@@ -45,11 +45,11 @@ class Effort:
         interval = median_interval(ratios)
         return (interval.high - interval.low) / 2 <= self.target * interval.median
 
-    def enough(self, ratios: Sequence[float], elapsed_s: float) -> bool:
+    def enough(self, ratios: Sequence[float], timed_s: float) -> bool:
         """Return whether to stop timing."""
         if len(ratios) < self.min_blocks:
             return False
-        return len(ratios) >= self.max_blocks or elapsed_s >= self.max_s or self.met(ratios)
+        return len(ratios) >= self.max_blocks or timed_s >= self.max_s or self.met(ratios)
 
 
 @dataclass(frozen=True, slots=True)

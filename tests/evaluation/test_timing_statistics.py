@@ -47,12 +47,12 @@ def test_the_interval_covers_the_true_median_about_as_often_as_it_says():
 
 
 @given(st.lists(seconds, min_size=1, max_size=30), st.floats(0, 10), st.integers(2, 8), st.integers(0, 10))
-def test_timing_stops_within_its_caps(ratios, elapsed_s, min_blocks, more):
+def test_timing_stops_within_its_caps(ratios, timed_s, min_blocks, more):
     effort = Effort(min_blocks=min_blocks, max_blocks=min_blocks + more, max_s=5)
-    enough = effort.enough(ratios, elapsed_s)
+    enough = effort.enough(ratios, timed_s)
     if len(ratios) < effort.min_blocks:
         assert not enough
-    elif len(ratios) >= effort.max_blocks or elapsed_s >= effort.max_s:
+    elif len(ratios) >= effort.max_blocks or timed_s >= effort.max_s:
         assert enough
     else:
         assert enough == effort.met(ratios)

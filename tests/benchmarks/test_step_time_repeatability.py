@@ -101,19 +101,13 @@ def main() -> None:
     from nas.evaluation.step_setup import StepSetup
     from nas.evaluation.step_time import StepTimer
     from nas.evaluation.timed_step import Network, StepFactory
-    from nas.evaluation.timing_statistics import Effort
     from search_spaces.efficientnet_v2_tiny import space
 
     torch.set_num_threads(1)
     device, setup = torch.device("cpu"), StepSetup()
-    timer = StepTimer(
-        *(space.reference, setup),
-        num_classes=10,
-        in_channels=1,
-        recipe=PROXY_RECIPE,
-        device=device,
-        effort=PROXY_EFFORT,
-    )
+    options = {"num_classes": 10, "in_channels": 1, "recipe": PROXY_RECIPE, "device": device}
+    timer = StepTimer(space.reference, setup, **options)
+    search_timer = StepTimer(space.reference, setup, effort=PROXY_EFFORT, **options)
     steps = StepFactory(setup, 10, 1, PROXY_RECIPE, device)
 
     def plain_s(spec) -> float:

@@ -14,6 +14,7 @@ Nobody waits while holding what another needs to go on, except for the one at th
 is no deadlock, and a process that is stopped, not killed, delays others by no more than the bounds.
 """
 
+import importlib.util
 import logging
 import math
 import os
@@ -26,10 +27,9 @@ from pathlib import Path
 
 from nas.errors import invalid
 
-try:
+HAS_FLOCK = importlib.util.find_spec("fcntl") is not None
+if HAS_FLOCK:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Lease:
 
     def __init__(self, name: str, settle: Callable[[], None] = lambda: None) -> None:
         self.paused_s = self.waited_s = 0.0
+        self._wanted = self._held = self._alone = False
         self._settle = settle
         self._work_patience_s, self._timing_patience_s = MAX_EXCLUSIVE_S, math.inf
         self._free_since = math.inf
@@ -267,8 +268,6 @@ class Lease:
             fcntl.flock(file, fcntl.LOCK_UN)
 
     def _open(self) -> None:
-        """Open the lock files for this process, holding nothing."""
-        self._wanted = self._held = self._alone = False
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             self._files[:] = [os.open(path, flags, 0o600) for path in self._paths]
@@ -276,8 +275,10 @@ class Lease:
         except OSError as error:
             raise _no_folder("a place with file locks", f"{self._paths[0].parent} ({error.strerror})") from None
 
-    def _reopen(self) -> None:
+    def forget(self) -> None:
+        """In a forked child: leave the parent's locks to the parent and start with nothing held."""
         _close(self._files)
+        self._wanted = self._held = self._alone = False
         self._open()
 
 
@@ -295,13 +296,13 @@ class NoLease(Lease):
         pass
 
     @contextmanager
-    def exclusive(self, timeout_s: float = TIMEOUT_S) -> Iterator[bool]:
+    def exclusive(self, timeout_s: float = TIMEOUT_S) -> Iterator[bool]:  # noqa: ARG002
         yield False
 
 
 def open_lease(name: str, settle: Callable[[], None] = lambda: None) -> Lease:
     """Return a `Lease`, or a `NoLease` with a warning where the system has no flock."""
-    if fcntl is not None:
+    if HAS_FLOCK:
         return Lease(name, settle)
     logger.warning("Timings are not exclusive: this system has no flock.")
     return NoLease()
@@ -331,9 +332,9 @@ _leases: "weakref.WeakSet[Lease]" = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:
-    """A forked child shares its parent's open files and with them its locks, which would outlive the parent."""
+    """A forked child shares its parent's open files: its locks would last for as long as either has them open."""
     for lease in list(_leases):
-        lease._reopen()
+        lease.forget()
 
 
 if hasattr(os, "register_at_fork"):

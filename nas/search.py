@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,9 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
     from nas.evaluation.proxy import ProxyFactory
 
     device = resolve_device(settings.device)
+    timing_device = (
+        None if settings.timing_device is None else str(resolve_device(settings.timing_device, "timing_device"))
+    )
     image_size = space.reference.train_image_size
     dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
     factory = ProxyFactory(
@@ -129,6 +133,7 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         data_seed=settings.seed,
         reference=space.reference,
         device=str(device),
+        timing_device=timing_device,
     )
     manifest = Manifest.collect(
         space,
@@ -154,7 +159,11 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
     gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))
+    timing_gpu = None
+    if gpus and factory.timing_device is not None and factory.timing_device.startswith("cuda"):
+        timing_gpu = gpus.pop(int(factory.timing_device.partition(":")[2] or 0))
+        factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
+    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """`Measurement`: everything that was measured of one candidate, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from nas.errors import invalid
@@ -28,13 +28,18 @@ class Measurement:
             does not tell.
         fidelity: As `Fidelity` writes it.
         seed: Seed of initialisation, data order and augmentation.
-        device: For example "cpu" or "cuda:0".
-        device_name: For example "NVIDIA H100".
+        device: Where it was trained, for example "cpu" or "cuda:0".
+        device_name: Of the device that steps were timed on, for example "NVIDIA H100".
         dtype: What convolutions computed in, for example "float32".
         torch_version: For example "2.14.1".
         train_s: Seconds spent in proxy training and validation.
         timing_s: Seconds spent in timing steps.
         wall_s: Seconds spent on the candidate in all.
+        paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
+        lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
+        exclusive: Whether no other process of the toolkit worked on the device while steps were timed; None in records
+            from before that was known.
+        timing_device: Where steps were timed; "" in records from before it could be another than `device`.
     """
 
     accuracy: float
@@ -59,16 +64,25 @@ class Measurement:
     train_s: float
     timing_s: float
     wall_s: float
+    paused_s: float = 0.0
+    lease_wait_s: float = 0.0
+    exclusive: bool | None = None
+    timing_device: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_dict` wrote; raise InvalidInputError where it is from another version."""
+        """Read what `to_dict` wrote, also before fields with a default were added.
+
+        Raises:
+            InvalidInputError: If it is from a version that differs in other fields.
+        """
         known = {f.name for f in fields(cls)}
-        if set(plain) != known:
-            differing = sorted(known.symmetric_difference(plain))
+        required = {f.name for f in fields(cls) if f.default is MISSING}
+        if not required <= set(plain) <= known:
+            differing = sorted((required - set(plain)) | (set(plain) - known))
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )

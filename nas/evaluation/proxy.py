@@ -2,16 +2,18 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from nas.data import Dataset, load_dataset
 from nas.evaluation.complexity import count_macs, count_params
-from nas.evaluation.device import device_name, resolve_device
+from nas.evaluation.device import device_name, physical_name, resolve_device
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
+from nas.evaluation.lease import Lease, open_lease
 from nas.evaluation.measurement import Measurement
-from nas.evaluation.step_time import StepTimer
+from nas.evaluation.step_time import StepTimer, synchronize
 from nas.models import build_model
 from nas.spec import ArchSpec
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
@@ -33,6 +35,7 @@ class ProxyFactory:
         data_seed: Seed of the split.
         reference: The network that step time and parameters are relative to.
         device: For example "cpu" or "cuda:0".
+        timing_device: Where steps are timed; None means on `device`. As the process that calls this numbers devices.
         recipe: Of proxy training.
     """
 
@@ -42,41 +45,56 @@ class ProxyFactory:
     data_seed: int
     reference: ArchSpec
     device: str
+    timing_device: str | None = None
     recipe: Recipe = PROXY_RECIPE
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
-        if device.type == "cpu":
+        timing_device = device if self.timing_device is None else resolve_device(self.timing_device, "timing_device")
+        if "cpu" in (device.type, timing_device.type):
             # Small networks train fastest with one thread a process, and several processes.
             torch.set_num_threads(1)
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
-        return ProxyEvaluator(dataset, self.reference, device, self.recipe)
+        return ProxyEvaluator(dataset, self.reference, device, self.recipe, timing_device)
 
 
 class ProxyEvaluator:
     """Measures candidates on one data set and one device.
+
+    Work on a device is done under its lease: other processes of the toolkit pause while steps are timed.
 
     Args:
         dataset: Moved to the device and held there.
         reference: The network that step time and parameters are relative to.
         device: Where everything runs.
         recipe: Of proxy training; its batch size is also that of timed steps.
+        timing_device: Where steps are timed; by default on `device`.
     """
 
     def __init__(
-        self, dataset: Dataset, reference: ArchSpec, device: torch.device, recipe: Recipe = PROXY_RECIPE
+        self,
+        dataset: Dataset,
+        reference: ArchSpec,
+        device: torch.device,
+        recipe: Recipe = PROXY_RECIPE,
+        timing_device: torch.device | None = None,
     ) -> None:
         self.dataset, self.reference, self.device, self.recipe = dataset.to(device), reference, device, recipe
         self._reference_params = count_params(self._build(reference))
-        self._timer = StepTimer(
-            reference,
-            num_classes=dataset.num_classes,
-            in_channels=dataset.in_channels,
-            recipe=recipe,
-            device=device,
-        )
+        self.timing_device = timing_device or device
+        self._lease = _device_lease(device)
+        same = physical_name(self.timing_device) == physical_name(device)
+        self._timing_lease = self._lease if same else _device_lease(self.timing_device)
+        with self._timing_lease.shared():
+            self._timer = StepTimer(
+                reference,
+                num_classes=dataset.num_classes,
+                in_channels=dataset.in_channels,
+                recipe=recipe,
+                device=self.timing_device,
+            )
 
     def __call__(self, job: Job) -> Measurement:
         """Measure one candidate.
@@ -85,13 +103,16 @@ class ProxyEvaluator:
             DivergedError: If its loss does not stay finite.
             torch.OutOfMemoryError: If it does not fit.
         """
-        start = time.perf_counter()
-        model = self._build(job.spec).to(self.device)
-        num_params = count_params(model)
+        start, paused_s, waited_s = time.perf_counter(), self._lease.paused_s, self._timing_lease.waited_s
         size = job.spec.train_image_size
-        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
-        timed_from = time.perf_counter()
-        step_time = self._timer.measure(job.spec)
+        with self._lease.shared():
+            model = self._build(job.spec).to(self.device)
+            num_params = count_params(model)
+            num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
+        with self._timing_lease.exclusive() as exclusive:
+            timed_from = time.perf_counter()
+            step_time = self._timer.measure(job.spec)
+            timing_s = time.perf_counter() - timed_from
         trained_from = time.perf_counter()
         accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
@@ -112,28 +133,38 @@ class ProxyEvaluator:
             fidelity=str(job.fidelity),
             seed=job.seed,
             device=str(self.device),
-            device_name=device_name(self.device),
-            dtype=str(compute_dtype(self.device)).removeprefix("torch."),
+            device_name=device_name(self.timing_device),
+            dtype=str(compute_dtype(self.timing_device)).removeprefix("torch."),
             torch_version=torch.__version__,
             train_s=end - trained_from,
-            timing_s=trained_from - timed_from,
+            timing_s=timing_s,
             wall_s=end - start,
+            paused_s=self._lease.paused_s - paused_s,
+            lease_wait_s=self._timing_lease.waited_s - waited_s,
+            exclusive=exclusive,
+            timing_device=str(self.timing_device),
         )
 
     def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:
-        """Train `spec` from scratch and validate it.
+        """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
 
         Returns:
             Top-1 accuracy on the validation split, 0 to 1, and the training loss at the end.
         """
-        torch.manual_seed(seed)
-        trainer = Trainer(self._build(spec), self.recipe, self.device)
-        train, val = self.dataset.train, self.dataset.val
-        data = train.subset(min(fidelity.train_images, len(train)))
-        normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
-        loss = fit(trainer, data, fidelity.epochs, normalise, seed)
-        reestimate_batch_norm(trainer.model, data, normalise)
-        return validate(trainer.model, val, normalise).accuracy, loss
+        pause = self._lease.yield_
+        with self._lease.shared():
+            torch.manual_seed(seed)
+            trainer = Trainer(self._build(spec), self.recipe, self.device)
+            train, val = self.dataset.train, self.dataset.val
+            data = train.subset(min(fidelity.train_images, len(train)))
+            normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
+            loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause)
+            reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
+            return validate(trainer.model, val, normalise, pause).accuracy, loss
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)
+
+
+def _device_lease(device: torch.device) -> Lease:
+    return open_lease(physical_name(device), partial(synchronize, device))

@@ -32,7 +32,9 @@ _MAX_STARTS = 2
 _CLOSE_GRACE_S = 5.0
 
 
-def worker_environments(device: str, num_workers: int, gpus: Sequence[str] = ()) -> list[dict[str, str]]:
+def worker_environments(
+    device: str, num_workers: int, gpus: Sequence[str] = (), timing_gpu: str | None = None
+) -> list[dict[str, str]]:
     """Return the environment variables of each worker.
 
     Args:
@@ -40,13 +42,15 @@ def worker_environments(device: str, num_workers: int, gpus: Sequence[str] = ())
         num_workers: How many.
         gpus: For device "cuda": what to deal out round robin as CUDA_VISIBLE_DEVICES, for example ["0", "1"]; empty
             leaves the environment as it is.
+        timing_gpu: One that all workers of dealt out GPUs see besides, as their second: cuda:1.
     """
     if num_workers < 1:
         raise invalid("workers", "at least 1", num_workers, "Leave it out for the default.")
     if device == "cpu":
         return [{"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} for _ in range(num_workers)]
     if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} for index in range(num_workers)]
+        seen = [gpu if timing_gpu is None else f"{gpu},{timing_gpu}" for gpu in gpus]
+        return [{"CUDA_VISIBLE_DEVICES": seen[index % len(seen)]} for index in range(num_workers)]
     return [{} for _ in range(num_workers)]
 
 

@@ -13,7 +13,15 @@ from rich.console import Console
 from nas import cli
 from nas.config import SearchSettings
 from nas.evaluation.fidelity import Fidelity
-from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, visible_gpus, worker_environments
+from nas.execution import (
+    Executor,
+    InProcessExecutor,
+    WorkerPool,
+    reserve_timing_gpu,
+    search_loop,
+    visible_gpus,
+    worker_environments,
+)
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.progress import make_display
 from nas.optimization.objectives import get_objective
@@ -159,9 +167,8 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
     gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    timing_gpu = None
-    if gpus and factory.timing_device is not None and factory.timing_device.startswith("cuda"):
-        timing_gpu = gpus.pop(int(factory.timing_device.partition(":")[2] or 0))
+    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device)
+    if timing_gpu is not None:
         factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
     return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
 

@@ -61,6 +61,23 @@ def visible_gpus(count: int) -> list[str]:
     return names[:count]
 
 
+def reserve_timing_gpu(gpus: Sequence[str], timing_device: str | None) -> tuple[list[str], str | None]:
+    """Take the GPU that steps are timed on out of those that are dealt out.
+
+    Args:
+        gpus: What is to be dealt out, in the order in which this process numbers them.
+        timing_device: As this process calls it, for example "cuda:1"; None for where training is.
+
+    Returns:
+        The GPUs to train on, and the one to time on; None if that is none of them.
+    """
+    kind, _, index = (timing_device or "").partition(":")
+    if kind != "cuda" or not gpus:
+        return list(gpus), None
+    chosen = int(index or 0)
+    return [gpu for place, gpu in enumerate(gpus) if place != chosen], gpus[chosen]
+
+
 @dataclass(slots=True)
 class _Worker:
     """The driver's view of one worker; `starts` counts processes in a row that were not seen ready."""

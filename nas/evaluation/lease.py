@@ -132,8 +132,8 @@ class Lease:
 
         Yields:
             True if no other process works on the device until the block ends. False if the bound has passed: the block
-            then shares the device, and timings of others wait for it. A block that takes longer than `MAX_EXCLUSIVE_S`
-            does not stay alone.
+            then shares the device like other work, so that it waits for timings, and they wait for it. A block that
+            takes longer than `MAX_EXCLUSIVE_S` does not stay alone.
         """
         if self._alone:
             raise RuntimeError("the lease is held exclusively already")

@@ -1,14 +1,16 @@
 """A lease on a device between the processes of one user on one machine: work shares it, timing has it alone.
 
 Training holds a lease shared and yields at the end of every batch. Timing asks for it exclusively: shared holders then
-leave at their next batch, wait, and go on. Three lock files a device, taken by `flock`, which the kernel releases when
+leave at their next batch, wait, and go on. Four lock files a device, taken by `flock`, which the kernel releases when
 a process ends, however it ends; so nothing is ever left to clean up, and files hold no state that could be wrong.
 
 - "room": held shared by who works, exclusively by who times.
 - "gate": held exclusively by the one who times, from before the room is asked for. Nobody enters the room while it is
   held, so that a stream of training never keeps a timing out.
-- "queue": held shared by work that waits at the gate. Who wants to time next lets it through first, so that a stream of
+- "work": held shared by work that waits at the gate. Who wants to time next lets it through first, so that a stream of
   timings never keeps training out.
+- "timings": held shared by timings that wait at the gate. One that comes when it happens to be open lets them go first,
+  so that who asks again and again does not keep the others out.
 
 Nobody waits while holding what another needs to go on, except for the one at the gate, and that has a bound. So there
 is no deadlock, and a process that is stopped, not killed, delays others by no more than the bounds.
@@ -91,9 +93,9 @@ class Lease:
         self._wanted = self._held = self._alone = False
         self._settle = settle
         self._work_patience_s, self._timing_patience_s = MAX_EXCLUSIVE_S, math.inf
-        self._free_since = math.inf
+        self._in_line, self._free_since = False, math.inf
         folder = lease_folder()
-        self._paths = [folder / f"{name}.{part}" for part in ("gate", "room", "queue")]
+        self._paths = [folder / f"{name}.{part}" for part in ("gate", "room", "work", "timings")]
         self._files: list[int] = []
         self._open()
         _leases.add(self)
@@ -159,8 +161,12 @@ class Lease:
         return self._files[1]
 
     @property
-    def _queue(self) -> int:
+    def _waiting_work(self) -> int:
         return self._files[2]
+
+    @property
+    def _waiting_timings(self) -> int:
+        return self._files[3]
 
     def _pause(self) -> None:
         start = time.monotonic()
@@ -180,7 +186,7 @@ class Lease:
     def _enter(self) -> None:
         """Take the shared side as soon as no timing holds the gate, or go on without it when patience ends."""
         self._held = _poll(self._try_enter, self._work_patience_s)
-        self._unlock(self._queue)
+        self._unlock(self._waiting_work)
         if self._held:
             self._work_patience_s = MAX_EXCLUSIVE_S
         elif self._work_patience_s:
@@ -193,7 +199,7 @@ class Lease:
             self._unlock(self._gate)
             if entered:
                 return True
-        self._try(self._queue, fcntl.LOCK_SH)
+        self._try(self._waiting_work, fcntl.LOCK_SH)
         return False
 
     def _take(self, timeout_s: float) -> bool:
@@ -210,33 +216,42 @@ class Lease:
         return False
 
     def _take_gate(self, timeout_s: float) -> bool:
-        self._free_since = math.inf
+        self._in_line, self._free_since = False, math.inf
         turn = self._last_turn()
-        while not _poll(self._try_gate, timeout_s):
-            before, turn = turn, self._last_turn()
-            if turn == before:
-                return False
-        return True
+        try:
+            while not _poll(self._try_gate, timeout_s):
+                before, turn = turn, self._last_turn()
+                if turn == before:
+                    return False
+            return True
+        finally:
+            self._unlock(self._waiting_timings)
 
     def _try_gate(self) -> bool:
         if not self._try(self._gate, fcntl.LOCK_EX):
             self._free_since = math.inf
+            self._in_line = self._in_line or self._try(self._waiting_timings, fcntl.LOCK_SH)
             return False
         now = time.monotonic()
         self._free_since = min(self._free_since, now)
-        if now - self._free_since < _COURTESY_S and self._is_queue():
+        if now - self._free_since < _COURTESY_S and self._should_let_go_first():
             self._unlock(self._gate)
             return False
         os.utime(self._gate)
         return True
 
+    def _should_let_go_first(self) -> bool:
+        """Tell whether work waits, or timings that came before this one."""
+        return self._is_held(self._waiting_work) or (not self._in_line and self._is_held(self._waiting_timings))
+
     def _last_turn(self) -> int:
         """Return a number that changes when a timing takes the gate."""
         return os.fstat(self._gate).st_mtime_ns
 
-    def _is_queue(self) -> bool:
-        if self._try(self._queue, fcntl.LOCK_EX):
-            self._unlock(self._queue)
+    def _is_held(self, file: int) -> bool:
+        """Tell whether another process holds a file that this one does not hold."""
+        if self._try(file, fcntl.LOCK_EX):
+            self._unlock(file)
             return False
         return True
 
@@ -252,7 +267,7 @@ class Lease:
                 self._held = False
                 self._unlock(self._room)
             self._alone = False
-            self._unlock(self._queue, self._gate)
+            self._unlock(self._waiting_work, self._waiting_timings, self._gate)
 
     @staticmethod
     def _try(file: int, kind: int) -> bool:
@@ -271,7 +286,7 @@ class Lease:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             self._files[:] = [os.open(path, flags, 0o600) for path in self._paths]
-            self._is_queue()
+            self._is_held(self._waiting_work)
         except OSError as error:
             raise _no_folder("a place with file locks", f"{self._paths[0].parent} ({error.strerror})") from None
 

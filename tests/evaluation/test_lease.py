@@ -49,7 +49,7 @@ def start(folder: Path) -> Iterator[Callable[..., Player]]:
 
 def is_free() -> bool:
     """Whether nobody holds anything of the lease."""
-    return all(lock_state(lease_folder() / f"test.{part}") == "" for part in ("gate", "room", "queue"))
+    return all(lock_state(lease_folder() / f"test.{part}") == "" for part in ("gate", "room", "work", "timings"))
 
 
 def lock_state(path: Path) -> str:

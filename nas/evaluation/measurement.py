@@ -39,7 +39,7 @@ class Measurement:
         lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
         exclusive: Whether no other process of the toolkit worked on the device while steps were timed; None in records
             from before that was known.
-        timing_device: Where steps were timed; "" in records from before it could be another than `device`.
+        timing_device: Where steps were timed; None in records from before it could be another than `device`.
     """
 
     accuracy: float
@@ -67,7 +67,7 @@ class Measurement:
     paused_s: float = 0.0
     lease_wait_s: float = 0.0
     exclusive: bool | None = None
-    timing_device: str = ""
+    timing_device: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -28,6 +28,7 @@ _MEASURED_DTYPES = {
     "int | None": "Int64",
     "bool | None": "boolean",
     "str": "string",
+    "str | None": "string",
 }
 
 

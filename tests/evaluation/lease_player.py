@@ -3,8 +3,8 @@
     python -m tests.evaluation.lease_player LOG ROLE [--hold-s S] [--die-at N] [--no-lease]
 
 LOG gets records of 16 bytes, each written in one go: what, and the monotonic clock in nanoseconds. Those of a hold are
-written after it has begun and before it ends, so that holds that overlap in the logs did overlap. `Player` and
-`overlaps` are the other side: they start such processes and look at what they did.
+written after it has begun and before it ends, so that holds that overlap in the logs did overlap. `Player`,
+`overlaps` and `lock_state` are the other side: they start such processes and look at what they did.
 """
 
 import argparse
@@ -184,6 +184,16 @@ def overlaps(holds: list[Hold]) -> list[tuple[Hold, Hold]]:
         found += [(other, hold) for other in running if TIMES in (other.what, hold.what)]
         running.append(hold)
     return found
+
+
+def lock_state(path: Path) -> str:
+    """Return how a file is locked: "", "shared" or "alone"."""
+    with path.open("rb") as file:
+        for kind, state in ((lease_module.fcntl.LOCK_EX, ""), (lease_module.fcntl.LOCK_SH, "shared")):
+            with suppress(BlockingIOError):
+                lease_module.fcntl.flock(file, kind | lease_module.fcntl.LOCK_NB)
+                return state
+    return "alone"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from nas.errors import InvalidInputError
 from nas.evaluation import lease as lease_module
 from nas.evaluation.lease import HAS_FLOCK, Lease, NoLease, lease_folder, open_lease
-from tests.evaluation.lease_player import TIMES, Player, overlaps
+from tests.evaluation.lease_player import TIMES, Player, lock_state, overlaps
 
 pytestmark = pytest.mark.skipif(not HAS_FLOCK, reason="needs flock")
 
@@ -50,16 +50,6 @@ def start(folder: Path) -> Iterator[Callable[..., Player]]:
 def is_free() -> bool:
     """Whether nobody holds anything of the lease."""
     return all(lock_state(lease_folder() / f"test.{part}") == "" for part in ("gate", "room", "work", "timings"))
-
-
-def lock_state(path: Path) -> str:
-    """Return how a file is locked: "", "shared" or "alone"."""
-    with path.open("rb") as file:
-        for kind, state in ((lease_module.fcntl.LOCK_EX, ""), (lease_module.fcntl.LOCK_SH, "shared")):
-            with suppress(BlockingIOError):
-                lease_module.fcntl.flock(file, kind | lease_module.fcntl.LOCK_NB)
-                return state
-    return "alone"
 
 
 def test_alone_means_alone(monkeypatch) -> None:

@@ -1,4 +1,3 @@
-import fcntl
 import math
 import pickle
 import subprocess
@@ -20,6 +19,7 @@ from nas.evaluation.job import Job
 from nas.evaluation.lease import Lease, lease_folder
 from nas.evaluation.measurement import Measurement
 from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from tests.evaluation.lease_player import lock_state
 from tests.running import start
 from tests.stripes import SIZE, space, write_stripes
 
@@ -105,59 +105,33 @@ def test_a_measurement_from_before_a_field_was_added_can_be_read(evaluator):
 
 
 def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monkeypatch):
-    """Seen by a neighbour that wants to time, at every batch and inside the timing."""
-    neighbour, seen = Lease(physical_name(device)), []
+    """Looked at inside the timing and at every batch, at one of which a neighbour wants to time, and may."""
+    gate, room = (lease_folder() / f"{physical_name(device)}.{part}" for part in ("gate", "room"))
+    neighbour, timings, batches = Lease(physical_name(device)), [], []
     measure, pause = evaluator._timer.measure, evaluator._lease.yield_
-
-    def try_to_enter(where):
-        room = lease_folder() / f"{physical_name(device)}.room"
-        with room.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                seen.append((where, "alone"))
-                return
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                seen.append((where, "shared"))
-                return
-            seen.append((where, "free"))
-
-    def spied_measure(spec):
-        try_to_enter("timing")
-        return measure(spec)
-
-    def spied_pause():
-        try_to_enter("batch")
-        if sum(where == "batch" for where, _ in seen) == 3:
-            thread = threading.Thread(target=time_once)
-            thread.start()
-            while lock_is_free("gate"):
-                time.sleep(0.001)
-        pause()
-
-    def lock_is_free(part):
-        with (lease_folder() / f"{physical_name(device)}.{part}").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
 
     def time_once():
         with neighbour.exclusive(60) as alone:
-            seen.append(("neighbour", alone))
+            timings.append(("neighbour", lock_state(room), alone))
 
-    monkeypatch.setattr(evaluator._timer, "measure", spied_measure)
-    monkeypatch.setattr(evaluator._lease, "yield_", spied_pause)
-    found = evaluator(JOB)
-    assert {state for where, state in seen if where == "timing"} == {"alone"}
-    assert {state for where, state in seen if where == "batch"} == {"shared"}
-    # 90 images in batches of 15, twice; one batch for BatchNorm, one of validation.
-    assert sum(where == "batch" for where, _ in seen) == 2 * 6 + 1 + 1
-    assert ("neighbour", True) in seen
-    assert found.paused_s > 0
+    def watched_measure(spec):
+        timings.append(("own", lock_state(room), True))
+        return measure(spec)
+
+    def watched_pause():
+        batches.append(lock_state(room))
+        if len(batches) == 3:
+            threading.Thread(target=time_once).start()
+            while lock_state(gate) != "alone":
+                time.sleep(0.001)
+        pause()
+
+    monkeypatch.setattr(evaluator._timer, "measure", watched_measure)
+    monkeypatch.setattr(evaluator._lease, "yield_", watched_pause)
+    assert evaluator(JOB).paused_s > 0
+    assert timings == [("own", "alone", True), ("neighbour", "alone", True)]
+    # 90 images in batches of 15, twice; one batch to re-estimate BatchNorm, one to validate.
+    assert batches == ["shared"] * (2 * 6 + 1 + 1)
 
 
 def test_seed_fidelity_and_network_each_matter(evaluator):

@@ -115,6 +115,7 @@ def test_work_that_waits_goes_before_the_next_timing(start: Callable[..., Player
     with mine.shared():
         before = sum(player.num_records() for player in timers)
         for _ in range(12):
+            time.sleep(0.03)  # By then one of them has the gate.
             mine.yield_()
         num_timings = (sum(player.num_records() for player in timers) - before) / 2
     assert mine.paused_s > 0

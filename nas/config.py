@@ -47,6 +47,9 @@ class SearchSettings:
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
     device: str = "auto"
     """auto, cpu, or an accelerator such as cuda:0."""
+    timing_device: str | None = None
+    """A device to time training steps on, such as cuda:1; by default the one that trains. With device auto, no worker
+    trains on it."""
     seed: int = 0
     """Seed of proposals, splits and training."""
     val_images: int | None = None

@@ -13,7 +13,15 @@ from rich.console import Console
 from nas import cli
 from nas.config import SearchSettings
 from nas.evaluation.fidelity import Fidelity
-from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, visible_gpus, worker_environments
+from nas.execution import (
+    Executor,
+    InProcessExecutor,
+    WorkerPool,
+    reserve_timing_gpu,
+    search_loop,
+    visible_gpus,
+    worker_environments,
+)
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.progress import make_display
 from nas.optimization.objectives import get_objective
@@ -122,6 +130,9 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
     from nas.evaluation.proxy import ProxyFactory
 
     device = resolve_device(settings.device)
+    timing_device = (
+        None if settings.timing_device is None else str(resolve_device(settings.timing_device, "timing_device"))
+    )
     image_size = space.reference.train_image_size
     dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
     factory = ProxyFactory(
@@ -131,6 +142,7 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         data_seed=settings.seed,
         reference=space.reference,
         device=str(device),
+        timing_device=timing_device,
     )
     manifest = Manifest.collect(
         space,
@@ -156,7 +168,10 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
     gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))
+    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device)
+    if timing_gpu is not None:
+        factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
+    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
 
 
 def main(args: Sequence[str]) -> int:

@@ -30,8 +30,8 @@ class Measurement:
             does not tell.
         fidelity: As `Fidelity` writes it.
         seed: Seed of initialisation, data order and augmentation.
-        device: For example "cpu" or "cuda:0".
-        device_name: For example "NVIDIA H100".
+        device: Where it was trained, for example "cpu" or "cuda:0".
+        device_name: Of the device that steps were timed on, for example "NVIDIA H100".
         dtype: What convolutions computed in, for example "float32".
         torch_version: For example "2.14.1".
         train_s: Seconds spent in proxy training and validation.
@@ -51,8 +51,10 @@ class Measurement:
         step_mode: "eager", "compile" or "cuda-graph".
         step_kind: "training" or "inference".
         compile_s: Seconds that compiling or capturing took, outside the timed steps; 0 in eager mode.
-        exclusive: Whether no other work of ours used the device while steps were timed.
-        lease_wait_s: Seconds waited for that.
+        timing_device: Where steps were timed.
+        exclusive: Whether no other process of the toolkit worked on the device while steps were timed.
+        lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
+        paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
     """
 
     accuracy: float
@@ -91,8 +93,10 @@ class Measurement:
     step_mode: str | None = None
     step_kind: str | None = None
     compile_s: float | None = None
+    timing_device: str | None = None
     exclusive: bool | None = None
     lease_wait_s: float | None = None
+    paused_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

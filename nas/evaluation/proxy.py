@@ -29,7 +29,7 @@ PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
 
 PROXY_EFFORT = Effort(max_blocks=9, max_s=1.0)
-"""Timing's share of a trial is that of its steps among some 200 of training and validation: results/step_time."""
+"""A trial is some 200 steps of training and validation; what share timing takes is in results/step_time/README.md."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ Dropout and stochastic depth differ as well (timm leaves both out unless asked),
 are rounded and the stride of the stem are part of making a spec, see `nas.models.get_arch`.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -54,7 +53,7 @@ class BuildOptions:
         for name in ("norm_eps", "norm_momentum"):
             value = getattr(self, name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value) or not 0 < value <= 1:
+            if not is_number or not 0 < value <= 1:  # Which nan is not either.
                 raise invalid(name, "a number above 0, at most 1", value, "Correct the value.")
             object.__setattr__(self, name, float(value))
 

@@ -13,7 +13,7 @@ from nas import cli
 from nas.config import ExportSettings
 from nas.errors import InvalidInputError, did_you_mean, invalid
 from nas.files import replace_file
-from nas.models.export import EXPORTERS, Network
+from nas.models.export import EXPORTERS, Exporter, Network
 from nas.models.options import BuildOptions
 from nas.models.zoo import load_arch
 from nas.spec import ArchSpec
@@ -46,14 +46,8 @@ def export(settings: ExportSettings, console: Console) -> None:
         console.out(content, end="", highlight=False)
         return
     if network.tensors is not None and exporter.weights == "beside":
-        from safetensors.torch import save
-
-        from nas.models.weights import named_weights
-
         path = _weights_path(settings.out)
-        # "format" is how other libraries tell whose tensors a safetensors file holds.
-        metadata = {**network.metadata, "format": "pt"}
-        replace_file(path, save(named_weights(network.build(), exporter.layout), metadata))
+        replace_file(path, _weights_file(network, exporter))
         console.print(f"Weights in {cli.short_path(path)}")
     replace_file(settings.out, content)
     console.print(f"Network in {cli.short_path(settings.out)}")
@@ -81,6 +75,16 @@ def _check_files(settings: ExportSettings) -> None:
 
 def _weights_path(out: Path) -> Path:
     return out.with_suffix(".safetensors")
+
+
+def _weights_file(network: Network, exporter: Exporter) -> bytes:
+    """Return the weights as a safetensors file by the target's names, with all that they said of themselves."""
+    from safetensors.torch import save
+
+    from nas.models.weights import named_weights
+
+    # "format" is how other libraries tell whose tensors a safetensors file holds.
+    return save(named_weights(network.build(), exporter.layout), {**network.metadata, "format": "pt"})
 
 
 def _check_new(path: Path) -> None:

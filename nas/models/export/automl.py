@@ -120,7 +120,7 @@ STEM_STRIDE = 1
 _FILE = '''\
 """{summary}
 
-A network of the EfficientNetV2 family, architecture {arch_id}, as block strings of google/automl's efficientnetv2:
+A network of the EfficientNetV2 family, architecture {arch_id}, as block strings for google/automl's code:
 
     config = copy.deepcopy(hparams.base_config)
     config.override(dict(model=dict(blocks_args=BlockDecoder().decode(BLOCKS), **MODEL), train=TRAIN, eval=EVAL))

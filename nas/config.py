@@ -157,7 +157,8 @@ class ExportSettings:
     builds the network with timm, torchvision or torch alone. automl: block strings of google/automl. json: what every
     verb reads. markdown: a table of stages and their cost."""
     weights: Path | None = None
-    """Weights of nas.train. Those for torchvision and python are written beside the file, as .safetensors."""
+    """Weights of nas.train, or a safetensors or torch file of torchvision's or timm's. Those for timm, torchvision and
+    python are written beside the file, as .safetensors."""
     out: Path | None = None
     """File to write, which must not be there yet."""
     num_classes: int | None = None

@@ -108,15 +108,15 @@ def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monke
     """Looked at inside the timing and at every batch, at one of which a neighbour wants to time, and may."""
     gate, room = (lease_folder() / f"{physical_name(device)}.{part}" for part in ("gate", "room"))
     neighbour, timings, batches = Lease(physical_name(device)), [], []
-    measure, pause = evaluator._timer.measure, evaluator._lease.yield_
+    time_blocks, pause = evaluator._timer._blocks, evaluator._lease.yield_
 
     def time_once():
         with neighbour.exclusive(60) as alone:
             timings.append(("neighbour", lock_state(room), alone))
 
-    def watched_measure(spec):
+    def watched_blocks(candidate, reference):
         timings.append(("own", lock_state(room), True))
-        return measure(spec)
+        return time_blocks(candidate, reference)
 
     def watched_pause():
         batches.append(lock_state(room))
@@ -126,7 +126,7 @@ def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monke
                 time.sleep(0.001)
         pause()
 
-    monkeypatch.setattr(evaluator._timer, "measure", watched_measure)
+    monkeypatch.setattr(evaluator._timer, "_blocks", watched_blocks)
     monkeypatch.setattr(evaluator._lease, "yield_", watched_pause)
     assert evaluator(JOB).paused_s > 0
     assert timings == [("own", "alone", True), ("neighbour", "alone", True)]

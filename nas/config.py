@@ -13,6 +13,9 @@ from nas.errors import did_you_mean, invalid
 DEFAULT_FIDELITY = "5000x2"
 """Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
 
+MIN_NETWORKS = 20
+"""What nas.profile times at least: results/step_predictor/README.md."""
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -53,6 +56,11 @@ class SearchSettings:
     most 6,000."""
     warm_start: bool = True
     """Evaluate the space's reference networks first."""
+    target_device: Path | None = None
+    """File of nas.profile: step times are predicted for that device instead of measured on this one."""
+    max_step_time: float | None = None
+    """Limit on a training step, times the reference network's. Candidates that are expected to take longer, going by
+    those that were measured, are not evaluated; by default all are."""
     out: Path | None = None
     """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
     resume: Path | None = None
@@ -66,6 +74,8 @@ class SearchSettings:
             raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
         _check_seed(self.seed)
         _check_val_images(self.val_images)
+        if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
+            raise invalid("max_step_time", "above 0 and finite", self.max_step_time, "Leave it out for no limit.")
         if self.out is not None and self.resume is not None:
             raise invalid(
                 "out and resume", "given one at a time", str(self.out), "Leave out --out to go on with a run."
@@ -73,7 +83,8 @@ class SearchSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types for the manifest, without where the run lies."""
-        return {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
+        plain = {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
+        return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
@@ -82,7 +93,8 @@ class SearchSettings:
         for key in plain:
             if key not in known:
                 raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
-        return cls(**plain)
+        target = plain.get("target_device")
+        return cls(**{**plain, "target_device": None if target is None else Path(target)})
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,47 @@ class TrainSettings:
         _check_val_images(self.val_images)
         if self.image_size is not None and self.image_size < 8:
             raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the architecture's own.")
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """Time a few networks on a device and write a file that predicts the step times of others, for searches anywhere.
+
+    After a Ctrl-C or a crash the same command goes on with the networks that are missing.
+
+    Examples:
+        python -m nas.profile --device cuda:0 --out devices/h100.json
+        python -m nas.search --target-device devices/h100.json
+    """
+
+    out: Path
+    """The file to write, for example devices/h100.json. Until it is complete, OUT.partial holds what was timed."""
+    device: str = "auto"
+    """auto, cpu, or an accelerator such as cuda:0."""
+    space: str = "efficientnet_v2_tiny"
+    """Search space of the networks that are timed: as in nas.search."""
+    networks: int = 48
+    """How many networks to time; more predict better."""
+    batch_size: int = 64
+    """Images in a step."""
+    image_size: int | None = None
+    """Pixels a side; by default each network's training size."""
+    num_classes: int = 10
+    """Classes of the data."""
+    in_channels: int = 3
+    """Channels of an image."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError for values that no machine could make right."""
+        if self.networks < MIN_NETWORKS:
+            raise invalid("networks", f"at least {MIN_NETWORKS}", self.networks, "Leave it out for the default.")
+        if self.batch_size < 2:
+            raise invalid("batch_size", "at least 2", self.batch_size, "BatchNorm needs two images.")
+        if self.image_size is not None and self.image_size < 8:
+            raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the networks' own.")
+        for name in ("num_classes", "in_channels"):
+            if getattr(self, name) < 1:
+                raise invalid(name, "at least 1", getattr(self, name), "Leave it out for the default.")
 
 
 def _check_seed(seed: int) -> None:

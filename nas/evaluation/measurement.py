@@ -1,7 +1,7 @@
 """`Measurement`: everything that was measured of one candidate, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from nas.errors import invalid
@@ -10,6 +10,8 @@ from nas.errors import invalid
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """One candidate, measured. Field names are the columns of trials.csv; units end them.
+
+    Fields with a default came later: journals of earlier runs lack them.
 
     Attributes:
         accuracy: Top-1 on the validation split, 0 to 1; higher is better.
@@ -35,6 +37,10 @@ class Measurement:
         train_s: Seconds spent in proxy training and validation.
         timing_s: Seconds spent in timing steps.
         wall_s: Seconds spent on the candidate in all.
+        num_timings: How many times it was timed; twice where the first time was not what others let expect, 0 where its
+            time is predicted.
+        step_time_source: "measured", or for example "predicted on NVIDIA H100".
+        step_time_error: Standard error of a predicted time as a fraction of it; None for a measured one.
     """
 
     accuracy: float
@@ -59,16 +65,20 @@ class Measurement:
     train_s: float
     timing_s: float
     wall_s: float
+    num_timings: int = 1
+    step_time_source: str = "measured"
+    step_time_error: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_dict` wrote; raise InvalidInputError where it is from another version."""
+        """Read what `to_dict` wrote, now or earlier; raise InvalidInputError where it is from another version."""
         known = {f.name for f in fields(cls)}
-        if set(plain) != known:
-            differing = sorted(known.symmetric_difference(plain))
+        required = {f.name for f in fields(cls) if f.default is MISSING}
+        differing = sorted((required - set(plain)) | (set(plain) - known))
+        if differing:
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )

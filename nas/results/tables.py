@@ -47,7 +47,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
     """Return the first rows of a front (columns as in `trials_frame`) for a terminal."""
     shown = front.head(max_rows)
     title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
-    table = Table(title=title)
+    table = Table(title=f"{title}{_predicted(front)}")
     for name in ("Rank", "Trial", "Accuracy", "Step (ms)", "Relative (IQR)", "Params", "MACs", "Reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Architecture")
@@ -64,6 +64,14 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
             row["arch"],
         )
     return table
+
+
+def _predicted(front: pd.DataFrame) -> str:
+    """Return what a front's title says about step times that were not measured."""
+    predicted = front[front["step_time_source"].ne("measured").fillna(False)]
+    if predicted.empty:
+        return ""
+    return f", step times {predicted['step_time_source'].iloc[0]} (error {predicted['step_time_error'].median():.0%})"
 
 
 def short_count(number: int) -> str:

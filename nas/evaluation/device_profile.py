@@ -17,6 +17,9 @@ from nas.spec import ArchSpec
 
 FORMAT = "nas.device/1"
 
+_QUARTILES = 1.349
+"""Distance of the quartiles of a normal distribution, in standard deviations."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimedNetwork:
@@ -58,6 +61,9 @@ class DeviceTimings:
 
     def with_timing(self, timing: TimedNetwork) -> "DeviceTimings":
         return replace(self, timings=(*self.timings, timing))
+
+    def without_timings(self) -> "DeviceTimings":
+        return replace(self, timings=())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` is the inverse."""
@@ -118,10 +124,30 @@ class DeviceProfile:
         seconds = median(timing.step_time_s / timing.relative_step_time for timing in timings)
         return cls(measured, predictor, seconds)
 
-    @property
-    def source(self) -> str:
-        """What measurements say of where such a step time comes from."""
-        return f"predicted on {self.measured.device_name}"
+    def reshaped(self, *, num_classes: int, in_channels: int) -> "DeviceProfile":
+        """Return the profile for other data on the same device."""
+        return replace(self, predictor=self.predictor.reshaped(num_classes=num_classes, in_channels=in_channels))
+
+    def step_time(self, spec: ArchSpec, reference: ArchSpec) -> dict[str, Any]:
+        """Predict the fields of a `Measurement` that say what a step takes on this device.
+
+        The spreads are the quartiles' distance of what the prediction leaves possible.
+        """
+        predicted = self.predictor.predict(spec)
+        relative = predicted.step_time / self.predictor.predict(reference).step_time
+        seconds = predicted.step_time * self.reference_step_time_s
+        return {
+            "step_time_s": seconds,
+            "step_time_spread_s": _QUARTILES * predicted.stderr * seconds,
+            "relative_step_time": relative,
+            "relative_step_time_spread": _QUARTILES * predicted.stderr * relative,
+            "step_batch_size": self.predictor.shape.batch_size,
+            "step_image_size": self.predictor.shape.image_size or spec.train_image_size,
+            "peak_memory_bytes": None,
+            "num_timings": 0,
+            "step_time_source": f"predicted on {self.measured.device_name}",
+            "step_time_error": predicted.stderr,
+        }
 
     def save(self, path: Path) -> None:
         """Write the profile as JSON in one step."""

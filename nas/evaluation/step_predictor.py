@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from nas.errors import did_you_mean, invalid
+from nas.errors import invalid
 from nas.evaluation.step_features import FEATURES, StepShape, step_features
 from nas.spec import ArchSpec
 

@@ -1,5 +1,6 @@
 """What this process has timed so far, to tell a time that the networks before it do not explain."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,15 +50,4 @@ class TimingHistory:
         if self.predictor is None:
             return False
         predicted = self.predictor.predict(spec)
-        return abs(np.log(predicted.step_time / time)) > num_errors * predicted.stderr
-
-    def excess(self, spec: ArchSpec, limit: float) -> float:
-        """Return by what factor, as a natural logarithm, a network is expected to take longer than `limit`.
-
-        It is 0 where the prediction's standard error leaves room for doubt, and while there are too few to say.
-        """
-        if self.predictor is None:
-            return 0.0
-        predicted = self.predictor.predict(spec)
-        over = float(np.log(predicted.step_time / limit))
-        return over if over > predicted.stderr else 0.0
+        return abs(math.log(predicted.step_time / time)) > num_errors * predicted.stderr

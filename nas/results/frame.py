@@ -22,7 +22,13 @@ _FIRST_MEASURED = (
     "reward",
     "wall_s",
 )
-_MEASURED_DTYPES = {"float": "float64", "float | None": "float64", "int": "Int64", "int | None": "Int64", "str": "string"}
+_MEASURED_DTYPES = {
+    "float": "float64",
+    "float | None": "float64",
+    "int": "Int64",
+    "int | None": "Int64",
+    "str": "string",
+}
 
 
 def _dtypes() -> dict[str, str]:

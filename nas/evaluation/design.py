@@ -8,7 +8,7 @@ from nas.errors import invalid
 from nas.space import Params, SearchSpace
 from nas.spec import ArchSpec
 
-_NUM_DRAWS = 32
+_NUM_DRAWS = 8
 _MAX_STALLS = 50
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas import ArchSpec, InvalidInputError, StageSpec
@@ -26,6 +26,7 @@ def deepened(spec, index):
     return replace(spec, stages=tuple(stages))
 
 
+@settings(max_examples=40, deadline=None)
 @given(arch_specs())
 def test_they_add_up_to_what_the_network_costs(spec):
     found, cost = named(spec), complexity(spec, num_classes=10, in_channels=3)
@@ -36,6 +37,7 @@ def test_they_add_up_to_what_the_network_costs(spec):
     assert found["normalised_values"] == SHAPE.batch_size * (cost.num_activations - squeezed - 10)
 
 
+@settings(max_examples=40, deadline=None)
 @given(arch_specs())
 def test_none_is_negative_and_parts_are_at_most_wholes(spec):
     found = named(spec)
@@ -46,12 +48,14 @@ def test_none_is_negative_and_parts_are_at_most_wholes(spec):
         assert found[f"{kind}_macs"] <= found[f"{kind}_padded_macs"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(arch_specs(), st.integers(2, 5))
 def test_all_but_counts_grow_with_the_batch(spec, factor):
     one, more = named(spec), named(spec, replace(SHAPE, batch_size=SHAPE.batch_size * factor))
     assert more == {name: value * (1 if name in COUNTS else factor) for name, value in one.items()}
 
 
+@settings(max_examples=40, deadline=None)
 @given(arch_specs(), st.data())
 def test_a_deeper_stage_has_no_smaller_feature(spec, data):
     index = data.draw(st.integers(0, len(spec.stages) - 1))
@@ -60,6 +64,7 @@ def test_a_deeper_stage_has_no_smaller_feature(spec, data):
     assert more[FEATURES.index("num_norm_convs")] > less[FEATURES.index("num_norm_convs")]
 
 
+@settings(max_examples=40, deadline=None)
 @given(arch_specs(max_layers=2), st.data())
 def test_layers_add_what_they_add_however_many_there_are(spec, data):
     index = data.draw(st.integers(0, len(spec.stages) - 1))

@@ -51,7 +51,7 @@ def test_a_network_unlike_the_fitted_ones_is_less_certain(predictor):
     assert predictor.predict(wide).stderr > 1.5 * predictor.predict(spec).stderr > 0
 
 
-@settings(deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.floats(1e-6, 1e6))
 def test_the_unit_does_not_matter(unit):
     first = StepTimePredictor.fit(SPECS, TIMES, SHAPE)
@@ -62,6 +62,7 @@ def test_the_unit_does_not_matter(unit):
         assert scaled.predict(spec).stderr == pytest.approx(first.predict(spec).stderr, rel=1e-4)
 
 
+@settings(max_examples=25, deadline=None)
 @given(arch_specs(), st.data())
 def test_a_deeper_stage_is_never_predicted_to_take_less(predictor, spec, data):
     index = data.draw(st.integers(0, len(spec.stages) - 1))
@@ -71,6 +72,7 @@ def test_a_deeper_stage_is_never_predicted_to_take_less(predictor, spec, data):
     assert predictor.predict(deeper).step_time >= predictor.predict(spec).step_time > 0
 
 
+@settings(max_examples=25, deadline=None)
 @given(arch_specs(), st.integers(1, 200))
 def test_json_and_back(predictor, spec, num_classes):
     predictor = predictor.reshaped(num_classes=num_classes, in_channels=1)

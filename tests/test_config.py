@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas import InvalidInputError
-from nas.config import SearchSettings, TrainSettings
+from nas.config import ProfileSettings, SearchSettings, TrainSettings
 from nas.evaluation.fidelity import Fidelity
 from nas.optimization.objectives import OBJECTIVES, get_objective
 from nas.optimization.samplers import DEFAULT_SAMPLER, SAMPLER_NAMES
@@ -26,6 +26,8 @@ searches = st.builds(
     seed=st.integers(0, 2**32 - 1),
     val_images=st.none() | st.integers(1, 10**6),
     warm_start=st.booleans(),
+    target_device=st.none() | st.just(Path("devices/h100.json")),
+    max_step_time=st.none() | st.floats(0.1, 10),
     out=st.none() | st.just(Path("somewhere")),
 )
 
@@ -69,6 +71,8 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"seed": -1}, "`seed` must be from 0"),
         ({"seed": 2**32}, "`seed` must be from 0"),
         ({"val_images": 0}, "`val_images` must be at least 1"),
+        ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
+        ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),
     ],
 )
@@ -97,12 +101,28 @@ def test_bad_train_settings(change, message):
         TrainSettings("S.json", **change).check()
 
 
-@pytest.mark.parametrize("verb", ["search", "train"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks": 19}, "`networks` must be at least 20, got 19"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2"),
+        ({"image_size": 7}, "`image_size` must be at least 8"),
+        ({"num_classes": 0}, "`num_classes` must be at least 1"),
+        ({"in_channels": 0}, "`in_channels` must be at least 1"),
+    ],
+)
+def test_bad_profile_settings(change, message):
+    ProfileSettings(Path("h100.json")).check()
+    with pytest.raises(InvalidInputError, match=message):
+        ProfileSettings(Path("h100.json"), **change).check()
+
+
+@pytest.mark.parametrize("verb", ["search", "train", "profile"])
 def test_help_knows_every_setting_and_needs_no_torch(verb):
     code = f"import sys, nas.{verb} as verb\ntry: verb.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for field in fields({"search": SearchSettings, "train": TrainSettings}[verb]):
+    for field in fields({"search": SearchSettings, "train": TrainSettings, "profile": ProfileSettings}[verb]):
         assert f"--{field.name.replace('_', '-')}" in done.stdout or f"--no-{field.name}" in done.stdout
     if verb == "search":
         assert f"{{{','.join(SAMPLER_NAMES)}}}" in done.stdout

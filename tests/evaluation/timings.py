@@ -6,7 +6,13 @@ from nas.evaluation.step_features import FEATURES, StepShape, step_features
 from search_spaces.efficientnet_v2_tiny import space
 
 SHAPE = StepShape(batch_size=64, num_classes=10, in_channels=3)
-COSTS = {"fixed": 2e-3, "num_norm_convs": 1e-3, "spatial_macs": 3e-11, "depthwise_macs": 4e-10, "normalised_values": 4e-9}
+COSTS = {
+    "fixed": 2e-3,
+    "num_norm_convs": 1e-3,
+    "spatial_macs": 3e-11,
+    "depthwise_macs": 4e-10,
+    "normalised_values": 4e-9,
+}
 
 
 def networks(number, first_seed=0):

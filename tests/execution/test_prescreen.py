@@ -69,7 +69,7 @@ def test_a_resumed_search_goes_on_refusing(searched, tmp_path):
 
 
 def test_a_search_ends_when_all_that_is_left_is_too_slow(tmp_path):
-    space, study, events = make_space(num_layers=(1,)), open_study(), list[Event]()
+    space, study, events = make_space(num_layers=(1,), num_references=1), open_study(), list[Event]()
     with InProcessExecutor(Analytic(tmp_path / "log")) as jobs:
         finished = search(study, jobs, budget=36, space=space, prescreen=prescreen(0.01), events=events)
     assert finished.exhausted

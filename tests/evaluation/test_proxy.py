@@ -11,10 +11,12 @@ from nas import InvalidInputError
 from nas.complexity import complexity
 from nas.data import load_dataset
 from nas.errors import DivergedError
+from nas.evaluation.design import balanced_networks
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.measurement import Measurement
 from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.timing_history import MIN_HISTORY
 from tests.running import start
 from tests.stripes import SIZE, space, write_stripes
 
@@ -59,7 +61,7 @@ def test_a_measurement_is_complete(evaluator, device):
         if isinstance(value, float | int):
             assert math.isfinite(value), field.name
             assert value >= 0, field.name
-        elif field.name != "peak_memory_bytes":
+        elif field.name not in ("peak_memory_bytes", "step_time_error"):
             assert value, field.name
     cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
     assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
@@ -69,6 +71,14 @@ def test_a_measurement_is_complete(evaluator, device):
     assert found.dtype == ("float32" if device.type == "cpu" else "bfloat16")
     assert found.train_s + found.timing_s <= found.wall_s
     assert Measurement.from_dict(found.to_dict()) == found
+
+
+def test_a_time_that_others_do_not_explain_is_measured_again(evaluator):
+    specs = balanced_networks(space, MIN_HISTORY)
+    assert evaluator(JOB).num_timings == 1
+    for spec in specs:
+        evaluator._history.add(spec, 20.0 * spec.num_blocks)
+    assert evaluator(replace(JOB, fidelity=Fidelity(30, 1))).num_timings == 2
 
 
 def test_the_same_job_gives_the_same_accuracy_whatever_came_between(evaluator):

@@ -14,7 +14,7 @@ DEFAULT_FIDELITY = "5000x2"
 """Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
 
 MIN_NETWORKS = 20
-"""What nas.profile times at least: results/step_predictor/README.md."""
+"""What nas.profile times at least; errors by number of networks: results/step_predictor/README.md."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import SearchSettings
+from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
+from nas.evaluation.step_features import StepShape
+from nas.evaluation.timing_history import TimingHistory
 from nas.execution import (
     Executor,
     InProcessExecutor,
@@ -23,6 +26,7 @@ from nas.execution import (
     worker_environments,
 )
 from nas.execution.events import Event, Failed, Finished, Measured
+from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.optimization.objectives import get_objective
 from nas.optimization.samplers import make_sampler
@@ -62,8 +66,9 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         )
 
     sampler(0)  # says at once what is wrong with it
+    target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
-    factory, manifest = _prepare(settings, space, fidelity)
+    factory, manifest = _prepare(settings, space, fidelity, target)
     factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
@@ -99,6 +104,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             seed=settings.seed,
             warm_start=settings.warm_start,
             on_event=on_event,
+            prescreen=_prescreen(settings, factory, manifest),
         )
         return write_tables(folder, study, manifest), finished
 
@@ -122,7 +128,9 @@ def _folder(settings: SearchSettings) -> RunFolder:
     return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
 
 
-def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -> "tuple[ProxyFactory, Manifest]":
+def _prepare(
+    settings: SearchSettings, space: SearchSpace, fidelity: Fidelity, target: DeviceProfile | None
+) -> "tuple[ProxyFactory, Manifest]":
     """Check data and device, and say what a run on them is made from."""
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
@@ -143,6 +151,8 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         reference=space.reference,
         device=str(device),
         timing_device=timing_device,
+        setup=settings.step_setup(),
+        target_device=target,
     )
     manifest = Manifest.collect(
         space,
@@ -155,8 +165,22 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         seed=settings.seed,
         settings=settings.to_dict(),
         device=str(device),
+        target_device=target.measured.device_name if target is not None else "",
+        target_device_digest=target.digest if target is not None else "",
+        step=settings.step_words(),
     )
     return factory, manifest
+
+
+def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Manifest) -> Prescreen | None:
+    if settings.max_step_time is None:
+        return None
+    setup = settings.step_setup()
+    shape = StepShape(setup.batch_size, manifest.num_classes, manifest.in_channels, setup.image_size)
+    if factory.target_device is not None:
+        predictor = factory.target_device.predictor
+        shape = predictor.reshaped(num_classes=shape.num_classes, in_channels=shape.in_channels).shape
+    return Prescreen(TimingHistory(shape), settings.max_step_time)
 
 
 def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:

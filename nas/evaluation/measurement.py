@@ -44,7 +44,6 @@ class Measurement:
         step_time_per_image_s: `step_time_s` / `step_batch_size`.
         num_timing_blocks: Blocks of steps of each of the two networks.
         timing_target_met: Whether the interval of `relative_step_time` became as narrow as was asked for.
-        timing_cached: Whether the timing is one that was kept from before.
         step_batch_reduced: Whether the batch that was asked for did not fit into memory.
         step_dtype: What convolutions of a timed step computed in.
         step_memory_format: Of images and weights in a timed step, "channels_last" or "contiguous".
@@ -55,6 +54,10 @@ class Measurement:
         exclusive: Whether no other process of the toolkit worked on the device while steps were timed.
         lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
         paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
+        num_timings: How many times it was timed: twice where the first time was not what others let expect, 0 where
+            the timing was kept from before or is predicted.
+        timing_source: "measured", or for example "predicted on NVIDIA H100".
+        timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
     """
 
     accuracy: float
@@ -86,7 +89,6 @@ class Measurement:
     step_time_per_image_s: float | None = None
     num_timing_blocks: int | None = None
     timing_target_met: bool | None = None
-    timing_cached: bool | None = None
     step_batch_reduced: bool | None = None
     step_dtype: str | None = None
     step_memory_format: str | None = None
@@ -97,6 +99,9 @@ class Measurement:
     exclusive: bool | None = None
     lease_wait_s: float | None = None
     paused_s: float | None = None
+    num_timings: int | None = None
+    timing_source: str = "measured"
+    timing_error_fraction: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,14 +10,18 @@ import torch
 from nas.data import Dataset, load_dataset
 from nas.evaluation.complexity import count_macs, count_params
 from nas.evaluation.device import device_name, physical_name, resolve_device
+from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.lease import Lease, open_lease
 from nas.evaluation.measurement import Measurement
+from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_setup import StepSetup
 from nas.evaluation.step_time import StepTimer
+from nas.evaluation.step_times import MeasuredStepTimes, PredictedStepTimes, StepTimes
 from nas.evaluation.stopwatch import synchronize
 from nas.evaluation.timing_cache import TimingCache
+from nas.evaluation.timing_history import TimingHistory
 from nas.evaluation.timing_statistics import Effort
 from nas.models import build_model
 from nas.spec import ArchSpec
@@ -29,7 +33,7 @@ PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
 
 PROXY_EFFORT = Effort(max_blocks=9, max_s=1.0)
-"""A trial is some 200 steps of training and validation; what share timing takes is in results/step_time/README.md."""
+"""Timing's share of a trial is that of its steps among some 200 of training and validation: results/step_time."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class ProxyFactory:
         recipe: Of proxy training.
         setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
         timings: File in which timings are kept and looked up; None for nowhere.
+        target_device: Whose step times are predicted instead of this machine's measured.
     """
 
     data: str
@@ -59,6 +64,7 @@ class ProxyFactory:
     recipe: Recipe = PROXY_RECIPE
     setup: StepSetup | None = None
     timings: Path | None = None
+    target_device: DeviceProfile | None = None
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
@@ -69,15 +75,38 @@ class ProxyFactory:
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
+        lease = _device_lease(device)
+        same = physical_name(timing_device) == physical_name(device)
         return ProxyEvaluator(
             dataset,
             self.reference,
             device,
-            self.recipe,
-            timing_device=timing_device,
-            setup=self.setup,
-            cache=TimingCache(self.timings) if self.timings is not None else None,
+            lease=lease,
+            step_times=self._step_times(dataset, timing_device, lease if same else _device_lease(timing_device)),
+            step_image_size=self.setup.image_size if self.setup is not None else None,
+            recipe=self.recipe,
         )
+
+    def _step_times(self, dataset: Dataset, device: torch.device, lease: Lease) -> StepTimes:
+        """Return what times steps on a device under its lease, or predicts them for another."""
+        classes, channels = dataset.num_classes, dataset.in_channels
+        if self.target_device is not None:
+            target = self.target_device.reshaped(num_classes=classes, in_channels=channels)
+            return PredictedStepTimes(target, self.reference)
+        setup = self.setup or StepSetup(batch_size=self.recipe.batch_size)
+        timer = StepTimer(
+            self.reference,
+            setup,
+            num_classes=classes,
+            in_channels=channels,
+            recipe=self.recipe,
+            device=device,
+            effort=PROXY_EFFORT,
+            cache=TimingCache(self.timings) if self.timings is not None else None,
+            exclusive=lease.exclusive,
+        )
+        shape = StepShape(setup.batch_size, classes, channels, setup.image_size)
+        return MeasuredStepTimes(timer, lease, TimingHistory(shape))
 
 
 class ProxyEvaluator:
@@ -88,11 +117,11 @@ class ProxyEvaluator:
     Args:
         dataset: Moved to the device and held there.
         reference: The network that step time and parameters are relative to.
-        device: Where everything runs.
+        device: Where training runs.
+        lease: On that device.
+        step_times: Says what a step takes.
+        step_image_size: At which multiply-adds are counted; None means each network's own training size.
         recipe: Of proxy training.
-        timing_device: Where steps are timed; by default on `device`.
-        setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
-        cache: Where timings are kept.
     """
 
     def __init__(
@@ -100,30 +129,16 @@ class ProxyEvaluator:
         dataset: Dataset,
         reference: ArchSpec,
         device: torch.device,
-        recipe: Recipe = PROXY_RECIPE,
         *,
-        timing_device: torch.device | None = None,
-        setup: StepSetup | None = None,
-        cache: TimingCache | None = None,
+        lease: Lease,
+        step_times: StepTimes,
+        step_image_size: int | None = None,
+        recipe: Recipe = PROXY_RECIPE,
     ) -> None:
-        self.dataset, self.reference, self.device, self.recipe = dataset.to(device), reference, device, recipe
+        self.dataset, self.device, self.recipe = dataset.to(device), device, recipe
+        self.step_times = step_times
+        self._lease, self._step_image_size = lease, step_image_size
         self._reference_params = count_params(self._build(reference))
-        self.timing_device = timing_device or device
-        self._lease = _device_lease(device)
-        same = physical_name(self.timing_device) == physical_name(device)
-        self._timing_lease = self._lease if same else _device_lease(self.timing_device)
-        self.setup = setup or StepSetup(batch_size=recipe.batch_size)
-        self._timer = StepTimer(
-            reference,
-            self.setup,
-            num_classes=dataset.num_classes,
-            in_channels=dataset.in_channels,
-            recipe=recipe,
-            device=self.timing_device,
-            effort=PROXY_EFFORT,
-            cache=cache,
-            exclusive=self._timing_lease.exclusive,
-        )
 
     def __call__(self, job: Job) -> Measurement:
         """Measure one candidate.
@@ -132,17 +147,11 @@ class ProxyEvaluator:
             DivergedError: If its loss does not stay finite.
             torch.OutOfMemoryError: If it does not fit.
         """
-        start, paused_s, waited_s = time.perf_counter(), self._lease.paused_s, self._timing_lease.waited_s
-        size = self.setup.image_size or job.spec.train_image_size
+        start, paused_s = time.perf_counter(), self._lease.paused_s
         with self._lease.shared():
-            model = self._build(job.spec)
-            num_params = count_params(model)
-            num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
+            num_params, num_macs = self._count(job.spec)
         timed_from = time.perf_counter()
-        cached = self._timer.find(job.spec)
-        with self._timing_lease.shared():
-            step_time = cached or self._timer.measure(job.spec)
-        waited_s = self._timing_lease.waited_s - waited_s
+        step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
         accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
@@ -156,21 +165,20 @@ class ProxyEvaluator:
             fidelity=str(job.fidelity),
             seed=job.seed,
             device=str(self.device),
-            device_name=device_name(self.timing_device),
-            dtype=str(compute_dtype(self.timing_device)).removeprefix("torch."),
+            device_name=device_name(self.device),
+            dtype=str(compute_dtype(self.device)).removeprefix("torch."),
             torch_version=torch.__version__,
             train_s=end - trained_from,
-            timing_s=trained_from - timed_from - waited_s,
+            timing_s=trained_from - timed_from - (step_time["lease_wait_s"] or 0.0),
             wall_s=end - start,
-            timing_cached=cached is not None,
-            step_dtype=self._timer.dtype,
-            step_memory_format=self.setup.memory_format,
-            step_mode=self.setup.mode,
-            step_kind=self.setup.kind,
-            timing_device=str(self.timing_device),
             paused_s=self._lease.paused_s - paused_s,
-            **{**step_time.to_dict(), "lease_wait_s": waited_s},
+            **step_time,
         )
+
+    def _count(self, spec: ArchSpec) -> tuple[int, int]:
+        """Return parameters and multiply-adds."""
+        model, size = self._build(spec), self._step_image_size or spec.train_image_size
+        return count_params(model), count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
 
     def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:
         """Train `spec` from scratch and validate it, pausing between batches while another process times steps.

@@ -13,12 +13,14 @@ from nas import InvalidInputError
 from nas.complexity import complexity
 from nas.data import load_dataset
 from nas.errors import DivergedError
+from nas.evaluation.design import balanced_networks
 from nas.evaluation.device import physical_name
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.lease import Lease, lease_folder
 from nas.evaluation.measurement import Measurement
 from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.timing_history import MIN_HISTORY
 from tests.evaluation.lease_player import lock_state
 from tests.running import start
 from tests.stripes import SIZE, space, write_stripes
@@ -64,7 +66,7 @@ def test_a_measurement_is_complete(evaluator, device):
         if isinstance(value, float | int):
             assert math.isfinite(value), field.name
             assert value >= 0, field.name
-        elif field.name != "peak_memory_bytes":
+        elif field.name not in ("peak_memory_bytes", "timing_error_fraction"):
             assert value, field.name
     cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
     assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
@@ -76,6 +78,12 @@ def test_a_measurement_is_complete(evaluator, device):
     assert found.exclusive is True
     assert found.timing_device == str(device)
     assert Measurement.from_dict(found.to_dict()) == found
+
+
+def test_a_time_that_others_do_not_explain_is_measured_again(evaluator):
+    for spec in balanced_networks(space, MIN_HISTORY):
+        evaluator.step_times.history.add(spec, 20.0 * spec.num_blocks)
+    assert evaluator(replace(JOB, fidelity=Fidelity(30, 1))).num_timings == 2
 
 
 def test_the_same_job_gives_the_same_accuracy_whatever_came_between(evaluator):
@@ -108,7 +116,7 @@ def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monke
     """Looked at inside the timing and at every batch, at one of which a neighbour wants to time, and may."""
     gate, room = (lease_folder() / f"{physical_name(device)}.{part}" for part in ("gate", "room"))
     neighbour, timings, batches = Lease(physical_name(device)), [], []
-    time_blocks, pause = evaluator._timer._blocks, evaluator._lease.yield_
+    time_blocks, pause = evaluator.step_times.timer._blocks, evaluator._lease.yield_
 
     def time_once():
         with neighbour.exclusive(60) as alone:
@@ -126,7 +134,7 @@ def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monke
                 time.sleep(0.001)
         pause()
 
-    monkeypatch.setattr(evaluator._timer, "_blocks", watched_blocks)
+    monkeypatch.setattr(evaluator.step_times.timer, "_blocks", watched_blocks)
     monkeypatch.setattr(evaluator._lease, "yield_", watched_pause)
     assert evaluator(JOB).paused_s > 0
     assert timings == [("own", "alone", True), ("neighbour", "alone", True)]

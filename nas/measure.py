@@ -36,13 +36,12 @@ def measure(settings: MeasureSettings, console: Console) -> pd.DataFrame:
     """
     settings.check()
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
-    import torch
-
     from nas.evaluation.device import resolve_device
     from nas.evaluation.networks import find_network
     from nas.evaluation.step_setup import StepSetup
     from nas.evaluation.step_time import StepTimer
     from nas.evaluation.timing_statistics import Effort
+    from nas.training.cpu import prepare_cpu
     from nas.training.recipe import Recipe
 
     setup = StepSetup(
@@ -56,7 +55,7 @@ def measure(settings: MeasureSettings, console: Console) -> pd.DataFrame:
     device = resolve_device(settings.device)
     networks = [find_network(name) for name in settings.archs]
     counts = [_counts(network, settings) for network in networks]
-    torch.set_num_threads(settings.threads)
+    prepare_cpu(settings.threads)
     timer = StepTimer(
         networks[0],
         setup,

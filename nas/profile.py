@@ -58,10 +58,11 @@ def make_timer(reference: ArchSpec, settings: ProfileSettings, device: "torch.de
     from nas.evaluation.device import device_name
     from nas.evaluation.step_setup import StepSetup
     from nas.evaluation.step_time import StepTimer
+    from nas.training.cpu import prepare_cpu
     from nas.training.recipe import Recipe
 
     if device.type == "cpu":
-        torch.set_num_threads(1)  # as a search's workers
+        prepare_cpu(num_threads=1)  # as a search's workers
     shape = StepShape(settings.batch_size, settings.num_classes, settings.in_channels, settings.image_size)
     timer = StepTimer(
         reference,

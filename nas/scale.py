@@ -107,17 +107,16 @@ class _Timer:
 
     @cached_property
     def _timer(self) -> "StepTimer":
-        import torch
-
         from nas.evaluation.device import resolve_device
         from nas.evaluation.step_setup import StepSetup
         from nas.evaluation.step_time import StepTimer
         from nas.evaluation.timing_statistics import Effort
+        from nas.training.cpu import prepare_cpu
         from nas.training.recipe import Recipe
 
         device = resolve_device(self.settings.device)
         if device.type == "cpu":
-            torch.set_num_threads(1)  # as in a search, whose step times these are compared with
+            prepare_cpu(num_threads=1)  # as in a search, whose step times these are compared with
         return StepTimer(
             self.reference,
             StepSetup(batch_size=self.settings.batch_size),

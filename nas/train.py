@@ -55,6 +55,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
     from nas.evaluation.device import resolve_device
     from nas.models import build_model
     from nas.training.course import Epoch, fit_and_validate
+    from nas.training.cpu import prepare_cpu
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer, normaliser, num_steps
     from nas.training.progress import make_training_display
@@ -65,6 +66,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
         learning_rate=settings.learning_rate, batch_size=settings.batch_size, weight_decay=settings.weight_decay
     )
     device = resolve_device(settings.device)
+    prepare_cpu()
     size = spec.train_image_size
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
     test_images = load_test(settings.data, image_size=size)

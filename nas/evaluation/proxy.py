@@ -25,6 +25,7 @@ from nas.evaluation.timing_history import TimingHistory
 from nas.evaluation.timing_statistics import Effort
 from nas.models import build_model
 from nas.spec import ArchSpec
+from nas.training.cpu import prepare_cpu
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
 from nas.training.recipe import Recipe
 from nas.training.validation import accuracy_stderr, validate
@@ -70,8 +71,7 @@ class ProxyFactory:
         device = resolve_device(self.device)
         timing_device = device if self.timing_device is None else resolve_device(self.timing_device, "timing_device")
         if "cpu" in (device.type, timing_device.type):
-            # Small networks train fastest with one thread a process, and several processes.
-            torch.set_num_threads(1)
+            prepare_cpu(num_threads=1)
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )

@@ -101,9 +101,10 @@ def main() -> None:
     from nas.evaluation.step_setup import StepSetup
     from nas.evaluation.step_time import StepTimer
     from nas.evaluation.timed_step import Network, StepFactory
+    from nas.training.cpu import prepare_cpu
     from search_spaces.efficientnet_v2_tiny import space
 
-    torch.set_num_threads(1)
+    prepare_cpu(num_threads=1)
     device, setup = torch.device("cpu"), StepSetup()
     options = {"num_classes": 10, "in_channels": 1, "recipe": PROXY_RECIPE, "device": device}
     timer = StepTimer(space.reference, setup, **options)

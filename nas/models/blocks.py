@@ -6,14 +6,14 @@ Layers and their names follow torchvision's own blocks, so that its state dicts 
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
 
+from nas.models.layers import ConvNormActivation, SqueezeExcitation, StochasticDepth
 from nas.spec import BlockSpec
 
 # The released code's BatchNorm: epsilon 1e-3 and momentum 0.9 in Keras' terms. (The paper's text says 0.99.)
 batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)
-conv_norm_silu = partial(Conv2dNormActivation, norm_layer=batch_norm, activation_layer=nn.SiLU)
-conv_norm = partial(Conv2dNormActivation, norm_layer=batch_norm, activation_layer=None)
+conv_norm_silu = partial(ConvNormActivation, norm_layer=batch_norm, activation_layer=nn.SiLU)
+conv_norm = partial(ConvNormActivation, norm_layer=batch_norm, activation_layer=None)
 
 
 class ResidualBlock(nn.Module):
@@ -59,7 +59,7 @@ class FusedMBConv(ResidualBlock):
 
     def __init__(self, spec: BlockSpec, drop_probability: float = 0.0) -> None:
         if spec.expands:
-            layers = [
+            layers: list[nn.Module] = [
                 conv_norm_silu(spec.in_channels, spec.hidden_channels, spec.kernel_size, spec.stride),
                 *_squeeze_excitation(spec),
                 conv_norm(spec.hidden_channels, spec.out_channels, kernel_size=1),

@@ -1,0 +1,221 @@
+"""Layers that compute what torchvision's do and keep less for the backward pass, which is also faster on a CPU.
+
+Outputs, running statistics and state dicts are torchvision's, bit for bit. Gradients are equal up to rounding. On
+anything but a plain CPU training step (an accelerator, autocast, evaluation, compilation, tracing, hooks or replaced
+children such as SyncBatchNorm) the layers are torchvision's own. results/training_step has the measurements.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torchvision import ops
+
+_MIN_MATRIX_CHANNELS = 24  # below this oneDNN's pointwise gradients are faster than matrix products
+_STRIP_WIDTH = 3  # the width of a depthwise kernel that oneDNN has a fast weight gradient for
+_aten = torch.ops.aten
+
+
+class ConvNormActivation(ops.Conv2dNormActivation):  # type: ignore[misc]
+    """Convolution, BatchNorm and perhaps SiLU.
+
+    Kept for the backward pass are the layer's input and the convolution's output. PyTorch's layers keep BatchNorm's
+    output as well, and write it once more to do so; here the backward pass computes it again, in place of a copy.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H', W')."""
+        if not (_trains_on_cpu(images, *self) and _is_plain(*self) and len(images) > 1):
+            return cast(Tensor, super().forward(images))
+        conv, norm = self[0], self[1]
+        norm.num_batches_tracked.add_(1)
+        return cast(Tensor, _ConvNormActivation.apply(images, conv.weight, norm.weight, norm.bias, self))
+
+
+class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
+    """Squeeze-excitation whose backward pass makes one large tensor where autograd's makes four."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        children = (self.avgpool, self.fc1, self.activation, self.fc2, self.scale_activation)
+        kinds = (nn.AdaptiveAvgPool2d, nn.Conv2d, nn.SiLU, nn.Conv2d, nn.Sigmoid)
+        plain = all(type(child) is kind for child, kind in zip(children, kinds, strict=True))
+        if not (_trains_on_cpu(images, *children) and plain):
+            return cast(Tensor, super().forward(images))
+        parameters = (self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)
+        return cast(Tensor, _SqueezeExcitation.apply(images, *parameters))
+
+
+class StochasticDepth(ops.StochasticDepth):  # type: ignore[misc]
+    """Stochastic depth that scales its input in place, which a BatchNorm's or SiLU's output allows."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape; draws the random numbers that torchvision's draws."""
+        if not self.training or self.p == 0.0 or not _trains_on_cpu(images):
+            return cast(Tensor, super().forward(images))
+        ones = torch.ones((), dtype=images.dtype).expand(len(images), 1, 1, 1)
+        return images.mul_(ops.stochastic_depth(ones, self.p, self.mode, training=True))
+
+
+class _ConvNormActivation(torch.autograd.Function):
+    """The training pass of `ConvNormActivation`."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, layer: nn.Sequential) -> Tensor:
+        conv, norm = cast(nn.Conv2d, layer[0]), cast(nn.BatchNorm2d, layer[1])
+        ctx.conv, ctx.eps, ctx.activates = conv, norm.eps, len(layer) == 3
+        mixed = functional.conv2d(images, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+        out, mean, inverse_deviation = torch.native_batch_norm(
+            mixed, scale, shift, norm.running_mean, norm.running_var, True, cast(float, norm.momentum), norm.eps
+        )
+        ctx.save_for_backward(images, weight, scale, shift, mixed, mean, inverse_deviation)
+        return functional.silu(out, inplace=True) if ctx.activates else out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight, scale, shift, mixed, mean, inverse_deviation = ctx.saved_tensors
+        if ctx.activates:
+            variance = inverse_deviation.pow(-2)
+            normed = torch.native_batch_norm(mixed, scale, shift, mean, variance, False, 0.0, 0.0)[0]
+            grad = _aten.silu_backward.grad_input(grad, normed, grad_input=normed)
+        grad, grad_scale, grad_shift = _aten.native_batch_norm_backward(
+            grad, mixed, scale, None, None, mean, inverse_deviation, True, ctx.eps, [True, *ctx.needs_input_grad[2:4]]
+        )
+        grad_images, grad_weight = _convolution_backward(grad, images, weight, ctx.conv, ctx.needs_input_grad[:2])
+        return grad_images, grad_weight, grad_scale, grad_shift, None
+
+
+def _convolution_backward(
+    grad: Tensor, images: Tensor, weight: Tensor, conv: nn.Conv2d, needed: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the gradients of a convolution's input and weight, by the way that is fast on a CPU."""
+    channels_last = all(t.is_contiguous(memory_format=torch.channels_last) for t in (grad, images))
+    kernel_size, stride = conv.kernel_size[0], conv.stride[0]
+    pointwise = kernel_size == stride == conv.groups == 1
+    if channels_last and pointwise and min(conv.in_channels, conv.out_channels) >= _MIN_MATRIX_CHANNELS:
+        return _pointwise_backward(grad, images, weight, needed)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels
+    # oneDNN has no fast weight gradient for a map smaller than the kernel, and a slow one for large kernels.
+    if channels_last and depthwise and (grad.shape[2] < kernel_size or (kernel_size >= 5 and stride == 1)):
+        grad_images = _aten_backward(grad, images, weight, conv, (True, False))[0] if needed[0] else None
+        return grad_images, _depthwise_weight_grad(grad, images, conv) if needed[1] else None
+    return _aten_backward(grad, images, weight, conv, needed)
+
+
+def _aten_backward(
+    grad: Tensor, images: Tensor, weight: Tensor, conv: nn.Conv2d, needed: tuple[bool, bool], padding: int | None = None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return what autograd itself would compute."""
+    around = conv.padding if padding is None else (padding, padding)
+    grads = _aten.convolution_backward(
+        grad, images, weight, None, conv.stride, around, conv.dilation, False, (0, 0), conv.groups, [*needed, False]
+    )
+    return grads[0], grads[1]
+
+
+def _pointwise_backward(
+    grad: Tensor, images: Tensor, weight: Tensor, needed: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """A 1x1 convolution of channels-last images is a product of matrices, pixels by channels."""
+    pixels, grad_pixels = (t.permute(0, 2, 3, 1).flatten(0, 2) for t in (images, grad))
+    grad_images = grad_weight = None
+    if needed[0]:
+        size, _, height, width = images.shape
+        grad_images = (grad_pixels @ weight.flatten(1)).view(size, height, width, -1).permute(0, 3, 1, 2)
+    if needed[1]:
+        grad_weight = (grad_pixels.t() @ pixels)[:, :, None, None]
+    return grad_images, grad_weight
+
+
+def _depthwise_weight_grad(grad: Tensor, images: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Return a depthwise kernel's gradient, found in strips of a few columns on images padded beforehand."""
+    kernel_size, stride, pad = conv.kernel_size[0], conv.stride[0], cast(int, conv.padding[0])
+    num_strips = -(-kernel_size // _STRIP_WIDTH)
+    height, width = (stride * (side - 1) for side in grad.shape[2:])
+    bottom = height + kernel_size - images.shape[2] - pad
+    right = width + num_strips * _STRIP_WIDTH - images.shape[3] - pad
+    padded = functional.pad(images, (pad, right, pad, bottom))
+    shape = grad.new_empty(conv.out_channels, 1, kernel_size, _STRIP_WIDTH)
+    strips = []
+    for left in range(0, num_strips * _STRIP_WIDTH, _STRIP_WIDTH):
+        part = padded[..., left : left + width + _STRIP_WIDTH]
+        strips.append(cast(Tensor, _aten_backward(grad, part, shape, conv, (False, True), padding=0)[1]))
+    return torch.cat(strips, dim=3)[..., :kernel_size]
+
+
+class _SqueezeExcitation(torch.autograd.Function):
+    """The training pass of `SqueezeExcitation`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, squeeze: Tensor, squeeze_bias: Tensor, excite: Tensor, excite_bias: Tensor
+    ) -> Tensor:
+        pooled = functional.adaptive_avg_pool2d(images, 1)
+        squeezed = functional.conv2d(pooled, squeeze, squeeze_bias)
+        active = functional.silu(squeezed)
+        factors = functional.conv2d(active, excite, excite_bias).sigmoid_()
+        ctx.save_for_backward(images, squeeze, excite, pooled, squeezed, active, factors)
+        return factors * images
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        images, squeeze, excite, pooled, squeezed, active, factors = ctx.saved_tensors
+        product = grad * images
+        grad_factors = _aten.sigmoid_backward(product.sum((2, 3)), factors.flatten(1))
+        grad_active = grad_factors @ excite.flatten(1)
+        grad_squeezed = _aten.silu_backward(grad_active, squeezed.flatten(1))
+        grad_pooled = (grad_squeezed @ squeeze.flatten(1)).div_(images.shape[2] * images.shape[3])
+        # The product's memory is free now; what reaches the images through factor and mean goes there.
+        grad_images = torch.addcmul(grad_pooled[:, :, None, None], grad, factors, out=product)
+        return (
+            grad_images,
+            (grad_squeezed.t() @ pooled.flatten(1))[:, :, None, None],
+            grad_squeezed.sum(0),
+            (grad_factors.t() @ active.flatten(1))[:, :, None, None],
+            grad_factors.sum(0),
+        )
+
+
+def _trains_on_cpu(images: Tensor, *children: nn.Module) -> bool:
+    """Whether this is an ordinary training pass on the CPU that nobody watches or changes from outside."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(images) is Tensor  # no tracer's stand-in for one
+        and torch.is_grad_enabled()
+        and images.device.type == "cpu"
+        and images.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and torch._C._get_tracing_state() is None
+        and not torch._C._are_functorch_transforms_active()
+        and not any(_is_hooked(child) for child in children)
+    )
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _is_plain(conv: nn.Module, norm: nn.Module, *activation: nn.Module) -> bool:
+    """Whether these are the modules that they were built as, in the state in which BatchNorm trains."""
+    return (
+        type(conv) is nn.Conv2d
+        and conv.bias is None
+        and conv.padding_mode == "zeros"
+        and conv.kernel_size[0] == conv.kernel_size[1]
+        and conv.stride[0] == conv.stride[1]
+        and conv.dilation == (1, 1)
+        and conv.padding == (conv.kernel_size[0] // 2, conv.kernel_size[0] // 2)
+        and type(norm) is nn.BatchNorm2d
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+        and len(activation) <= 1
+        and all(type(module) is nn.SiLU for module in activation)
+    )

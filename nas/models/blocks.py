@@ -6,9 +6,15 @@ Layers and their names follow torchvision's own blocks, so that its state dicts 
 from functools import partial
 
 from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
 
-from nas.models.layers import ConvNormActivation, SqueezeExcitation, StochasticDepth
+from nas.models.layers import ConvNormSequence, SqueezeExcitation, StochasticDepth
 from nas.spec import BlockSpec
+
+
+class ConvNormActivation(ConvNormSequence, Conv2dNormActivation):  # type: ignore[misc]
+    """Convolution, BatchNorm and SiLU or nothing, with torchvision's names."""
+
 
 # The released code's BatchNorm: epsilon 1e-3 and momentum 0.9 in Keras' terms. (The paper's text says 0.99.)
 batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.1)

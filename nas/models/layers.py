@@ -18,8 +18,8 @@ _STRIP_WIDTH = 3  # the width of a depthwise kernel that oneDNN has a fast weigh
 _aten = torch.ops.aten
 
 
-class ConvNormActivation(ops.Conv2dNormActivation):  # type: ignore[misc]
-    """Convolution, BatchNorm and perhaps SiLU.
+class ConvNormSequence(nn.Sequential):
+    """A convolution, BatchNorm and perhaps SiLU; a base for whatever makes them.
 
     Kept for the backward pass are the layer's input and the convolution's output. PyTorch's layers keep BatchNorm's
     output as well, and write it once more to do so; here the backward pass computes it again, in place of a copy.
@@ -29,9 +29,9 @@ class ConvNormActivation(ops.Conv2dNormActivation):  # type: ignore[misc]
         """Map (N, in_channels, H, W) to (N, out_channels, H', W')."""
         if not (_trains_on_cpu(images, *self) and _is_plain(*self) and len(images) > 1):
             return cast(Tensor, super().forward(images))
-        conv, norm = self[0], self[1]
-        norm.num_batches_tracked.add_(1)
-        return cast(Tensor, _ConvNormActivation.apply(images, conv.weight, norm.weight, norm.bias, self))
+        conv, norm = cast(nn.Conv2d, self[0]), cast(nn.BatchNorm2d, self[1])
+        cast(Tensor, norm.num_batches_tracked).add_(1)
+        return cast(Tensor, _ConvNorm.apply(images, conv.weight, norm.weight, norm.bias, self))
 
 
 class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
@@ -59,8 +59,8 @@ class StochasticDepth(ops.StochasticDepth):  # type: ignore[misc]
         return images.mul_(ops.stochastic_depth(ones, self.p, self.mode, training=True))
 
 
-class _ConvNormActivation(torch.autograd.Function):
-    """The training pass of `ConvNormActivation`."""
+class _ConvNorm(torch.autograd.Function):
+    """The training pass of `ConvNormSequence`."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, layer: nn.Sequential) -> Tensor:

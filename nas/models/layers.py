@@ -28,7 +28,7 @@ class ConvNormSequence(nn.Sequential):
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H', W')."""
         if not (_trains_on_cpu(images, *self) and _is_plain(*self) and len(images) > 1):
-            return cast(Tensor, super().forward(images))
+            return cast(Tensor, super().forward(images))  # type: ignore[no-untyped-call]
         conv, norm = cast(nn.Conv2d, self[0]), cast(nn.BatchNorm2d, self[1])
         cast(Tensor, norm.num_batches_tracked).add_(1)
         return cast(Tensor, _ConvNorm.apply(images, conv.weight, norm.weight, norm.bias, self))

@@ -196,9 +196,11 @@ def test_a_synchronised_norm_takes_the_place_of_a_batch_norm():
     layer, images = layer_and_images("full")
     with_synchronised_norm(layer)
     assert type(layer[1]) is nn.SyncBatchNorm
-    with pytest.raises(ValueError, match="SyncBatchNorm expected input tensor to be on"):
-        layer(images)  # it was called, and knows accelerators alone
-    assert torch.equal(layer.eval()(images), plain(layer).eval()(images))
+    other = plain(layer)
+    for mode in (True, False):
+        out = layer.train(mode)(images)
+        assert not is_own(out)  # what the other processes hold is its own matter
+        assert torch.equal(out, other.train(mode)(images))
 
 
 def test_mixed_precision_is_the_plain_layers():
@@ -223,8 +225,8 @@ def test_a_second_derivative_is_refused():
         grad.sum().backward()
 
 
-def test_per_sample_transforms_take_the_plain_way():
-    layer, images = layer_and_images("full")
+def test_function_transforms_take_the_plain_way():
+    layer, images = excitation_and_images()
     parameters = dict(layer.named_parameters())
     loss = lambda values: torch.func.functional_call(layer, values, (images,)).square().mean()  # noqa: E731
     found = torch.func.grad(loss)(parameters)
@@ -247,17 +249,22 @@ def test_a_layer_can_be_copied_and_saved_after_a_step():
 
 def test_gradients_are_the_same_under_checkpointing():
     layer, images = layer_and_images("full", dtype=torch.float64)
-    found = gradients(lambda_module(lambda x: checkpoint(layer, x, use_reentrant=False), layer), images)
+    found = gradients(Wrapped(layer, lambda x: checkpoint(layer, x, use_reentrant=False)), images)
     layer.zero_grad()
     for mine, theirs in zip(found[1], gradients(layer, images)[1], strict=True):
         assert torch.equal(mine, theirs)
 
 
-def lambda_module(run: Callable[[Tensor], Tensor], layer: nn.Module) -> nn.Module:
-    module = nn.Module()
-    module.layer = layer
-    module.forward = run
-    return module
+class Wrapped(nn.Module):
+    """A layer that is run in some other way than by calling it."""
+
+    def __init__(self, layer: nn.Module, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer = layer
+        self.run = [run]  # in a list, so as not to become a child
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.run[0](images)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a compiler")
@@ -266,7 +273,7 @@ def test_a_compiled_layer_is_one_graph_of_plain_operators(backend):
     layer, images = layer_and_images("full")
     other = copy.deepcopy(layer)
     (out, mine), (expected, theirs) = (
-        gradients(lambda_module(torch.compile(layer, backend=backend, fullgraph=True), layer), images),
+        gradients(Wrapped(layer, torch.compile(layer, backend=backend, fullgraph=True)), images),
         gradients(other, images),
     )
     torch.testing.assert_close(out, expected)

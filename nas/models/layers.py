@@ -30,8 +30,9 @@ class ConvNormSequence(nn.Sequential):
         if not (_trains_on_cpu(images, *self) and _is_plain(*self) and len(images) > 1):
             return cast(Tensor, super().forward(images))  # type: ignore[no-untyped-call]
         conv, norm = cast(nn.Conv2d, self[0]), cast(nn.BatchNorm2d, self[1])
+        mixed = _convolve(images, conv)
         cast(Tensor, norm.num_batches_tracked).add_(1)
-        return cast(Tensor, _ConvNorm.apply(images, conv.weight, norm.weight, norm.bias, self))
+        return cast(Tensor, _NormActivation.apply(mixed, norm.weight, norm.bias, norm, len(self) == 3))
 
 
 class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
@@ -59,56 +60,74 @@ class StochasticDepth(ops.StochasticDepth):  # type: ignore[misc]
         return images.mul_(ops.stochastic_depth(ones, self.p, self.mode, training=True))
 
 
-class _ConvNorm(torch.autograd.Function):
-    """The training pass of `ConvNormSequence`."""
+class _NormActivation(torch.autograd.Function):
+    """BatchNorm by the batch's statistics and perhaps SiLU; keeps the input alone."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, layer: nn.Sequential) -> Tensor:
-        conv, norm = cast(nn.Conv2d, layer[0]), cast(nn.BatchNorm2d, layer[1])
-        ctx.conv, ctx.eps, ctx.activates = conv, norm.eps, len(layer) == 3
-        mixed = functional.conv2d(images, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+    def forward(
+        ctx: Any, images: Tensor, scale: Tensor, shift: Tensor, norm: nn.BatchNorm2d, activates: bool
+    ) -> Tensor:
+        ctx.eps, ctx.activates = norm.eps, activates
         out, mean, inverse_deviation = torch.native_batch_norm(
-            mixed, scale, shift, norm.running_mean, norm.running_var, True, cast(float, norm.momentum), norm.eps
+            images, scale, shift, norm.running_mean, norm.running_var, True, cast(float, norm.momentum), norm.eps
         )
-        ctx.save_for_backward(images, weight, scale, shift, mixed, mean, inverse_deviation)
-        return functional.silu(out, inplace=True) if ctx.activates else out
+        ctx.save_for_backward(images, scale, shift, mean, inverse_deviation)
+        return functional.silu(out, inplace=True) if activates else out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight, scale, shift, mixed, mean, inverse_deviation = ctx.saved_tensors
+        images, scale, shift, mean, inverse_deviation = ctx.saved_tensors
         if ctx.activates:
             variance = inverse_deviation.pow(-2)
-            normed = torch.native_batch_norm(mixed, scale, shift, mean, variance, False, 0.0, 0.0)[0]
+            normed = torch.native_batch_norm(images, scale, shift, mean, variance, False, 0.0, 0.0)[0]
             grad = _aten.silu_backward.grad_input(grad, normed, grad_input=normed)
-        grad, grad_scale, grad_shift = _aten.native_batch_norm_backward(
-            grad, mixed, scale, None, None, mean, inverse_deviation, True, ctx.eps, [True, *ctx.needs_input_grad[2:4]]
+        grads = _aten.native_batch_norm_backward(
+            grad, images, scale, None, None, mean, inverse_deviation, True, ctx.eps, ctx.needs_input_grad[:3]
         )
-        grad_images, grad_weight = _convolution_backward(grad, images, weight, ctx.conv, ctx.needs_input_grad[:2])
-        return grad_images, grad_weight, grad_scale, grad_shift, None
+        return *grads, None, None
 
 
-def _convolution_backward(
-    grad: Tensor, images: Tensor, weight: Tensor, conv: nn.Conv2d, needed: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of a convolution's input and weight, by the way that is fast on a CPU."""
-    channels_last = all(t.is_contiguous(memory_format=torch.channels_last) for t in (grad, images))
+class _Convolution(torch.autograd.Function):
+    """A 1x1 or depthwise convolution whose gradients are computed in ways that are faster on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
+        ctx.conv = conv
+        ctx.save_for_backward(images, weight)
+        return functional.conv2d(images, weight, None, conv.stride, conv.padding, groups=conv.groups)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:2]
+        if ctx.conv.groups == 1:
+            return *_pointwise_backward(grad, images, weight, needed), None
+        grad_images = _aten_backward(grad, images, weight, ctx.conv, (True, False))[0] if needed[0] else None
+        return grad_images, _depthwise_weight_grad(grad, images, ctx.conv) if needed[1] else None, None
+
+
+def _convolve(images: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Run a convolution, with autograd's own gradients wherever they are as fast as ours."""
+    if images.is_contiguous(memory_format=torch.channels_last) and _has_faster_gradient(conv, images.shape[2]):
+        return cast(Tensor, _Convolution.apply(images, conv.weight, conv))
+    return cast(Tensor, conv(images))
+
+
+def _has_faster_gradient(conv: nn.Conv2d, height: int) -> bool:
     kernel_size, stride = conv.kernel_size[0], conv.stride[0]
-    pointwise = kernel_size == stride == conv.groups == 1
-    if channels_last and pointwise and min(conv.in_channels, conv.out_channels) >= _MIN_MATRIX_CHANNELS:
-        return _pointwise_backward(grad, images, weight, needed)
-    depthwise = conv.groups == conv.in_channels == conv.out_channels
+    if kernel_size == stride == conv.groups == 1:
+        return min(conv.in_channels, conv.out_channels) >= _MIN_MATRIX_CHANNELS
     # oneDNN has no fast weight gradient for a map smaller than the kernel, and a slow one for large kernels.
-    if channels_last and depthwise and (grad.shape[2] < kernel_size or (kernel_size >= 5 and stride == 1)):
-        grad_images = _aten_backward(grad, images, weight, conv, (True, False))[0] if needed[0] else None
-        return grad_images, _depthwise_weight_grad(grad, images, conv) if needed[1] else None
-    return _aten_backward(grad, images, weight, conv, needed)
+    is_slow = -(-height // stride) < kernel_size or (kernel_size >= 5 and stride == 1)
+    return conv.groups == conv.in_channels == conv.out_channels and is_slow
 
 
 def _aten_backward(
     grad: Tensor, images: Tensor, weight: Tensor, conv: nn.Conv2d, needed: tuple[bool, bool], padding: int | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return what autograd itself would compute."""
+    """Return the gradients of a convolution's input and weight as autograd computes them."""
     around = conv.padding if padding is None else (padding, padding)
     grads = _aten.convolution_backward(
         grad, images, weight, None, conv.stride, around, conv.dilation, False, (0, 0), conv.groups, [*needed, False]

@@ -72,7 +72,7 @@ def gradients(layer: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 def is_own(out: Tensor) -> bool:
     """Whether a layer of ours computed this in its own way."""
-    return type(out.grad_fn).__name__ in ("_ConvNormBackward", "_SqueezeExcitationBackward")
+    return type(out.grad_fn).__name__ in ("_NormActivationBackward", "_SqueezeExcitationBackward")
 
 
 @pytest.mark.parametrize("layout", [CL, NCHW])

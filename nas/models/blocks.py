@@ -6,9 +6,9 @@ Layers and their names follow torchvision's own blocks, so that its state dicts 
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
+from torchvision.ops import Conv2dNormActivation, StochasticDepth
 
-from nas.models.layers import ConvNormSequence, SqueezeExcitation, StochasticDepth
+from nas.models.layers import ConvNormSequence, SqueezeExcitation
 from nas.spec import BlockSpec
 
 

@@ -49,17 +49,6 @@ class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
         return cast(Tensor, _SqueezeExcitation.apply(images, *parameters))
 
 
-class StochasticDepth(ops.StochasticDepth):  # type: ignore[misc]
-    """Stochastic depth that scales its input in place, which a BatchNorm's or SiLU's output allows."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape; draws the random numbers that torchvision's draws."""
-        if not self.training or self.p == 0.0 or not _trains_on_cpu(images):
-            return cast(Tensor, super().forward(images))
-        ones = torch.ones((), dtype=images.dtype).expand(len(images), 1, 1, 1)
-        return images.mul_(ops.stochastic_depth(ones, self.p, self.mode, training=True))
-
-
 class _NormActivation(torch.autograd.Function):
     """BatchNorm by the batch's statistics and perhaps SiLU; keeps the input alone."""
 

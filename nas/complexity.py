@@ -5,10 +5,11 @@ nothing is built: to bound a space, to scale a family to a target. A test holds 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nas.errors import invalid
-from nas.spec import ArchSpec, BlockSpec
+from nas.spec import ArchSpec, BlockSpec, StageSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,58 @@ def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size
     Raises:
         InvalidInputError: If one of the numbers is below 1.
     """
+    *_, count = _walk(spec, num_classes, in_channels, image_size)
+    return Complexity(count.num_params, count.num_macs, count.num_activations)
+
+
+@dataclass(frozen=True, slots=True)
+class StageComplexity:
+    """Attributes:
+    size: Pixels a side of what comes out.
+    num_params: As in `Complexity`.
+    num_macs: Likewise.
+    """
+
+    size: int
+    num_params: int
+    num_macs: int
+
+
+def complexity_by_stage(
+    spec: ArchSpec, *, num_classes: int, in_channels: int, image_size: int | None = None
+) -> tuple[StageComplexity, ...]:
+    """Count what `complexity` counts for the stem, for each stage, and for head and classifier together."""
+    found: list[StageComplexity] = []
+    num_params = num_macs = 0
+    for count in _walk(spec, num_classes, in_channels, image_size):
+        found.append(StageComplexity(count.size, count.num_params - num_params, count.num_macs - num_macs))
+        num_params, num_macs = count.num_params, count.num_macs
+    return tuple(found)
+
+
+def _walk(spec: ArchSpec, num_classes: int, in_channels: int, image_size: int | None) -> Iterator[_Count]:
+    """Yield the running totals after the stem, after each stage, and at the end."""
     size = spec.train_image_size if image_size is None else image_size
     for name, value in (("num_classes", num_classes), ("in_channels", in_channels), ("image_size", size)):
         if value < 1:
             raise invalid(name, "at least 1", value, "Correct the value.")
     count = _Count(size)
     count.conv(in_channels, spec.stem_channels, 3, spec.stem_stride)
-    for block in spec.blocks():
-        count.block(block)
-    last = spec.stages[-1].out_channels
-    count.conv(last, spec.head_channels)
+    yield count
+    channels = spec.stem_channels
+    for stage in spec.stages:
+        for block in stage.blocks(channels):
+            count.block(block)
+        channels = stage.out_channels
+        yield count
+    count.conv(channels, spec.head_channels)
     count.dense(spec.head_channels, num_classes)
-    return Complexity(count.num_params, count.num_macs, count.num_activations)
+    yield count
+
+
+def stage_params(stage: StageSpec, in_channels: int) -> int:
+    """Return the learnable parameters of one stage that `in_channels` come into."""
+    count = _Count(image_size=1)
+    for block in stage.blocks(in_channels):
+        count.block(block)
+    return count.num_params

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     sampler(0)  # says at once what is wrong with it
     folder = _folder(settings)
     factory, manifest = _prepare(settings, space, fidelity)
+    factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
     with ExitStack() as stack:

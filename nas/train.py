@@ -9,8 +9,8 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import TrainSettings
-from nas.errors import did_you_mean, invalid
-from nas.models import ARCH_NAMES, get_arch
+from nas.errors import invalid
+from nas.models import load_arch
 from nas.results.folder import check_unused, default_run_name, make_folder
 from nas.spec import ArchSpec
 
@@ -40,7 +40,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
         DivergedError: If the loss does not stay finite; the epochs before it are in the folder.
     """
     settings.check()
-    spec = _load_arch(settings.arch)
+    spec = load_arch(settings.arch)
     if settings.image_size is not None:
         spec = replace(spec, train_image_size=settings.image_size)
     _check_stride(spec)
@@ -72,7 +72,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
     model = build_model(spec, dataset.num_classes, dataset.in_channels)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
-    folder = TrainingFolder(path, spec, dataset)
+    folder = TrainingFolder(path, spec, dataset, model.options)
     console.print(f"Training {settings.arch} on {settings.data} at {size} pixels; results in {cli.short_path(path)}")
     trainer, dataset = Trainer(model, recipe, device), dataset.to(device)
     normalise = normaliser(dataset)
@@ -88,16 +88,6 @@ def train(settings: TrainSettings, console: Console) -> Trained:
         )
     test = validate(trained, test_images.to(device), normalise) if test_images else None
     return Trained(folder, validation, test)
-
-
-def _load_arch(name_or_path: str) -> ArchSpec:
-    """Return a published network by its name, or one from a file."""
-    if name_or_path in ARCH_NAMES:
-        return get_arch(name_or_path)
-    path = Path(name_or_path)
-    if path.exists() or path.suffix == ".json" or len(path.parts) > 1:
-        return ArchSpec.load(path)
-    raise invalid("arch", "a JSON file or a published network", name_or_path, did_you_mean(name_or_path, ARCH_NAMES))
 
 
 def _check_stride(spec: ArchSpec) -> None:

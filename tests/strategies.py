@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from nas import ArchSpec, StageSpec
+from nas.models import BuildOptions
 
 
 @st.composite
@@ -36,4 +37,14 @@ def arch_specs(draw: st.DrawFn, max_stages: int = 4, max_channels: int = 48, max
         train_image_size=draw(image_sizes),
         eval_image_size=draw(st.none() | image_sizes),
         name=draw(st.text(max_size=8)),
+    )
+
+
+@st.composite
+def build_options(draw: st.DrawFn) -> BuildOptions:
+    return BuildOptions(
+        padding=draw(st.sampled_from(["symmetric", "same"])),
+        norm_eps=draw(st.sampled_from([1e-3, 1e-5])),
+        norm_momentum=draw(st.sampled_from([0.01, 0.1, 1.0])),
+        init=draw(st.sampled_from(["google", "torchvision"])),
     )

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nas import ArchSpec, InvalidInputError, StageSpec
-from nas.complexity import complexity
+from nas.complexity import complexity, complexity_by_stage
 from nas.models import build_model, get_arch
 from tests.strategies import arch_specs
 
@@ -63,6 +63,19 @@ def test_a_network_small_enough_to_count_by_hand():
     # The same weights at 4x4 up to the depthwise convolution, which halves to 2x2; squeeze and classifier at one place.
     assert cost.num_macs == 54 * 16 + 8 * 16 + 36 * 4 + 4 + 4 + 16 * 4 + 32 * 4 + 80
     assert cost.num_activations == 2 * 16 + 4 * 16 + 4 * 4 + 1 + 4 + 4 * 4 + 8 * 4 + 10
+
+
+@given(arch_specs(), st.integers(1, 70))
+def test_stages_add_up_to_the_network(spec, image_size):
+    sizes = {"num_classes": 5, "in_channels": 3, "image_size": image_size}
+    stem, *stages, head = complexity_by_stage(spec, **sizes)
+    whole = complexity(spec, **sizes)
+    assert len(stages) == len(spec.stages)
+    assert sum(part.num_params for part in (stem, *stages, head)) == whole.num_params
+    assert sum(part.num_macs for part in (stem, *stages, head)) == whole.num_macs
+    assert stem.num_params == 27 * spec.stem_channels + 2 * spec.stem_channels
+    assert stem.size == -(-image_size // spec.stem_stride)
+    assert head.size == stages[-1].size
 
 
 def test_the_image_size_is_the_specs_training_size_unless_given():

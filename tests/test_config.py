@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas import InvalidInputError
-from nas.config import SearchSettings, TrainSettings
+from nas.config import ExportSettings, SearchSettings, TrainSettings
 from nas.evaluation.fidelity import Fidelity
+from nas.models.export import EXPORTERS
 from nas.optimization.objectives import OBJECTIVES, get_objective
 from nas.optimization.samplers import DEFAULT_SAMPLER, SAMPLER_NAMES
 from nas.registry import get_space
@@ -97,13 +98,18 @@ def test_bad_train_settings(change, message):
         TrainSettings("S.json", **change).check()
 
 
-@pytest.mark.parametrize("verb", ["search", "train"])
+@pytest.mark.parametrize("verb", ["search", "train", "export"])
 def test_help_knows_every_setting_and_needs_no_torch(verb):
     code = f"import sys, nas.{verb} as verb\ntry: verb.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for field in fields({"search": SearchSettings, "train": TrainSettings}[verb]):
+    settings = {"search": SearchSettings, "train": TrainSettings, "export": ExportSettings}[verb]
+    for field in fields(settings):
+        if verb == "export" and field.name == "arch":
+            continue  # It is given without a flag.
         assert f"--{field.name.replace('_', '-')}" in done.stdout or f"--no-{field.name}" in done.stdout
     if verb == "search":
         assert f"{{{','.join(SAMPLER_NAMES)}}}" in done.stdout
         assert f"{{{','.join(OBJECTIVES)}}}" in done.stdout
+    if verb == "export":
+        assert f"{{{','.join(EXPORTERS)}}}" in done.stdout

@@ -15,12 +15,12 @@ import tyro
 
 import nas.results
 import nas.search
-from nas.config import SearchSettings, TrainSettings
+from nas.config import ExportSettings, ScaleSettings, SearchSettings, TrainSettings
 from nas.results.frame import COLUMN_DTYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SETTINGS = {"search": SearchSettings, "train": TrainSettings}
+SETTINGS = {"search": SearchSettings, "train": TrainSettings, "export": ExportSettings, "scale": ScaleSettings}
 TINY = ("--fidelity", "256x1", "--val-images", "200")
 
 

@@ -87,7 +87,8 @@ def test_the_defaults_on_the_embedded_data_set(tmp_path, capsys):
 def test_the_run_folder_is_complete(finished):
     names = {path.name for path in finished.iterdir() if not path.name.startswith(".")}
     assert names == {
-        *("manifest.json", "journal.log", "trials.csv", "pareto.csv", "family.md", "S.json", "M.json", "L.json")
+        *("manifest.json", "journal.log", "trials.csv", "pareto.csv", "family.md", "S.json", "M.json", "L.json"),
+        "timings.jsonl",
     }
 
 

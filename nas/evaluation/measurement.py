@@ -1,7 +1,7 @@
 """`Measurement`: everything that was measured of one candidate, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from nas.errors import invalid
@@ -11,15 +11,17 @@ from nas.errors import invalid
 class Measurement:
     """One candidate, measured. Field names are the columns of trials.csv; units end them.
 
+    Fields with a default came later: journals of earlier runs lack them, and None says that nobody recorded it.
+
     Attributes:
         accuracy: Top-1 on the validation split, 0 to 1; higher is better.
         accuracy_stderr: Standard error of `accuracy` from the size of the validation split alone.
         train_loss: Mean training loss of the last tenth of the steps, lower is better.
-        step_time_s: Median seconds of one training step (forward, loss, backward, optimizer); lower is better.
-        step_time_spread_s: Interquartile range of the steps' seconds.
+        step_time_s: Median over blocks of the seconds of a step (forward, loss, backward, optimizer); lower is better.
+        step_time_spread_s: Interquartile range over blocks.
         relative_step_time: Median over blocks of the candidate's time / the reference's, timed in turn in one process.
         relative_step_time_spread: Interquartile range of those ratios.
-        step_batch_size: Images in a timed step.
+        step_batch_size: Images in a timed step; fewer than were asked for where `step_batch_reduced`.
         step_image_size: Pixels a side of those images.
         num_params: Learnable parameters, with the data set's classes and channels.
         relative_params: `num_params` / the reference's.
@@ -35,6 +37,22 @@ class Measurement:
         train_s: Seconds spent in proxy training and validation.
         timing_s: Seconds spent in timing steps.
         wall_s: Seconds spent on the candidate in all.
+        step_time_low_s: Lower end of the 95% bootstrap interval, over blocks, of the median `step_time_s`.
+        step_time_high_s: Upper end.
+        relative_step_time_low: Lower end of the 95% bootstrap interval of `relative_step_time`.
+        relative_step_time_high: Upper end.
+        step_time_per_image_s: `step_time_s` / `step_batch_size`.
+        num_timing_blocks: Blocks of steps of each of the two networks.
+        timing_target_met: Whether the interval of `relative_step_time` became as narrow as was asked for.
+        timing_cached: Whether the timing is one that was kept from before.
+        step_batch_reduced: Whether the batch that was asked for did not fit into memory.
+        step_dtype: What convolutions of a timed step computed in.
+        step_memory_format: Of images and weights in a timed step, "channels_last" or "contiguous".
+        step_mode: "eager", "compile" or "cuda-graph".
+        step_kind: "training" or "inference".
+        compile_s: Seconds that compiling or capturing took, outside the timed steps; 0 in eager mode.
+        exclusive: Whether no other work of ours used the device while steps were timed.
+        lease_wait_s: Seconds waited for that.
     """
 
     accuracy: float
@@ -59,16 +77,33 @@ class Measurement:
     train_s: float
     timing_s: float
     wall_s: float
+    step_time_low_s: float | None = None
+    step_time_high_s: float | None = None
+    relative_step_time_low: float | None = None
+    relative_step_time_high: float | None = None
+    step_time_per_image_s: float | None = None
+    num_timing_blocks: int | None = None
+    timing_target_met: bool | None = None
+    timing_cached: bool | None = None
+    step_batch_reduced: bool | None = None
+    step_dtype: str | None = None
+    step_memory_format: str | None = None
+    step_mode: str | None = None
+    step_kind: str | None = None
+    compile_s: float | None = None
+    exclusive: bool | None = None
+    lease_wait_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Measurement":
-        """Read what `to_dict` wrote; raise InvalidInputError where it is from another version."""
+        """Read what `to_dict` wrote, now or earlier; raise InvalidInputError where it is from another version."""
         known = {f.name for f in fields(cls)}
-        if set(plain) != known:
-            differing = sorted(known.symmetric_difference(plain))
+        required = {f.name for f in fields(cls) if f.default is MISSING}
+        differing = sorted((required - set(plain)) | (set(plain) - known))
+        if differing:
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )

@@ -2,7 +2,10 @@
 
 import ctypes
 import gc
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -19,7 +22,7 @@ def peak_memory_bytes(work: Callable[[], object], device: torch.device) -> int |
     memory, after free pages have been given back to the system; other work of the same process would be counted too.
     """
     if device.type != "cpu":
-        gc.collect()
+        gc.collect(1)
         torch.accelerator.memory.reset_peak_memory_stats(device)
         before = torch.accelerator.memory.memory_allocated(device)
         work()
@@ -28,7 +31,7 @@ def peak_memory_bytes(work: Callable[[], object], device: torch.device) -> int |
     if not _CLEAR.exists():
         work()
         return None
-    gc.collect()
+    gc.collect(1)  # a full collection takes a tenth of a second
     _return_free_pages()
     try:
         _CLEAR.write_text(_RESET_PEAK)
@@ -51,3 +54,25 @@ def _status_bytes(key: str) -> int:
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def peak_memory_in_child(make: Callable[[], Callable[[], object]], device: torch.device) -> int | None:
+    """Return `peak_memory_bytes` of some work in a fresh process, where nothing else moves the high-water mark.
+
+    Args:
+        make: Makes the work there; it must pickle. What it holds already is not counted.
+        device: As `peak_memory_bytes`.
+
+    Raises:
+        MemoryError: If the process was ended, as the system does where memory is short.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(_peak_of, make, device).result()
+        except BrokenProcessPool as error:
+            raise MemoryError("the process in which memory was measured has been ended") from error
+
+
+def _peak_of(make: Callable[[], Callable[[], object]], device: torch.device) -> int | None:
+    return peak_memory_bytes(make(), device)

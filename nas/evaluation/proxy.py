@@ -1,7 +1,10 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -11,7 +14,10 @@ from nas.evaluation.device import device_name, resolve_device
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.measurement import Measurement
-from nas.evaluation.step_time import StepTimer
+from nas.evaluation.step_setup import StepSetup
+from nas.evaluation.step_time import StepTimer, no_lease
+from nas.evaluation.timing_cache import TimingCache
+from nas.evaluation.timing_statistics import Effort
 from nas.models import build_model
 from nas.spec import ArchSpec
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
@@ -20,6 +26,9 @@ from nas.training.validation import accuracy_stderr, validate
 
 PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
+
+PROXY_EFFORT = Effort(max_blocks=9, max_s=1.0)
+"""Timing's share of a trial is that of its steps among some 200 of training and validation: results/step_time."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class ProxyFactory:
         reference: The network that step time and parameters are relative to.
         device: For example "cpu" or "cuda:0".
         recipe: Of proxy training.
+        setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
+        timings: File in which timings are kept and looked up; None for nowhere.
     """
 
     data: str
@@ -43,6 +54,8 @@ class ProxyFactory:
     reference: ArchSpec
     device: str
     recipe: Recipe = PROXY_RECIPE
+    setup: StepSetup | None = None
+    timings: Path | None = None
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
@@ -52,7 +65,8 @@ class ProxyFactory:
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
-        return ProxyEvaluator(dataset, self.reference, device, self.recipe)
+        cache = TimingCache(self.timings) if self.timings is not None else None
+        return ProxyEvaluator(dataset, self.reference, device, self.recipe, setup=self.setup, cache=cache)
 
 
 class ProxyEvaluator:
@@ -62,20 +76,36 @@ class ProxyEvaluator:
         dataset: Moved to the device and held there.
         reference: The network that step time and parameters are relative to.
         device: Where everything runs.
-        recipe: Of proxy training; its batch size is also that of timed steps.
+        recipe: Of proxy training.
+        setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
+        cache: Where timings are kept.
+        exclusive: See `StepTimer`.
     """
 
     def __init__(
-        self, dataset: Dataset, reference: ArchSpec, device: torch.device, recipe: Recipe = PROXY_RECIPE
+        self,
+        dataset: Dataset,
+        reference: ArchSpec,
+        device: torch.device,
+        recipe: Recipe = PROXY_RECIPE,
+        *,
+        setup: StepSetup | None = None,
+        cache: TimingCache | None = None,
+        exclusive: Callable[[], AbstractContextManager[bool]] = no_lease,
     ) -> None:
         self.dataset, self.reference, self.device, self.recipe = dataset.to(device), reference, device, recipe
         self._reference_params = count_params(self._build(reference))
+        self.setup = setup or StepSetup(batch_size=recipe.batch_size)
         self._timer = StepTimer(
             reference,
+            self.setup,
             num_classes=dataset.num_classes,
             in_channels=dataset.in_channels,
             recipe=recipe,
             device=device,
+            effort=PROXY_EFFORT,
+            cache=cache,
+            exclusive=exclusive,
         )
 
     def __call__(self, job: Job) -> Measurement:
@@ -86,12 +116,13 @@ class ProxyEvaluator:
             torch.OutOfMemoryError: If it does not fit.
         """
         start = time.perf_counter()
-        model = self._build(job.spec).to(self.device)
+        model = self._build(job.spec)
         num_params = count_params(model)
-        size = job.spec.train_image_size
-        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size, device=self.device))
+        size = self.setup.image_size or job.spec.train_image_size
+        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
         timed_from = time.perf_counter()
-        step_time = self._timer.measure(job.spec)
+        cached = self._timer.find(job.spec)
+        step_time = cached or self._timer.measure(job.spec)
         trained_from = time.perf_counter()
         accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
@@ -99,16 +130,9 @@ class ProxyEvaluator:
             accuracy=accuracy,
             accuracy_stderr=accuracy_stderr(accuracy, len(self.dataset.val)),
             train_loss=train_loss,
-            step_time_s=step_time.step_time_s,
-            step_time_spread_s=step_time.step_time_spread_s,
-            relative_step_time=step_time.relative_step_time,
-            relative_step_time_spread=step_time.relative_step_time_spread,
-            step_batch_size=self.recipe.batch_size,
-            step_image_size=size,
             num_params=num_params,
             relative_params=num_params / self._reference_params,
             num_macs=num_macs,
-            peak_memory_bytes=step_time.peak_memory_bytes,
             fidelity=str(job.fidelity),
             seed=job.seed,
             device=str(self.device),
@@ -118,6 +142,12 @@ class ProxyEvaluator:
             train_s=end - trained_from,
             timing_s=trained_from - timed_from,
             wall_s=end - start,
+            timing_cached=cached is not None,
+            step_dtype=self._timer.dtype,
+            step_memory_format=self.setup.memory_format,
+            step_mode=self.setup.mode,
+            step_kind=self.setup.kind,
+            **step_time.to_dict(),
         )
 
     def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:

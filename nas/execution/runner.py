@@ -1,12 +1,12 @@
 """Runs one job and turns whatever goes wrong in it into a failed outcome, so that the search continues."""
 
 import logging
-import sys
 import traceback
 from pathlib import Path
 
 from nas.errors import DivergedError
 from nas.evaluation.job import Evaluate, Job
+from nas.evaluation.out_of_memory import is_out_of_memory
 from nas.execution.job import Failure, FailureKind, Outcome
 
 logger = logging.getLogger(__name__)
@@ -34,20 +34,7 @@ def run_job(evaluate: Evaluate, job: Job) -> Outcome:
 def _kind(error: Exception) -> FailureKind:
     if isinstance(error, DivergedError):
         return "diverged"
-    return "out of memory" if _is_out_of_memory(error) else "error"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")  # If nobody imported it, the error is not torch's.
-    if torch is None:
-        return False
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    # On the CPU and on MPS torch raises a plain RuntimeError.
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in message or "out of memory" in message)
+    return "out of memory" if is_out_of_memory(error) else "error"
 
 
 def _one_line(error: Exception) -> str:

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor, nn
 
 from nas.complexity import complexity
 from nas.errors import invalid
-from nas.models.blocks import FusedMBConv, MBConv, conv_norm_silu
+from nas.models.blocks import FusedMBConv, MBConv, ResidualBlock, conv_norm_silu
+from nas.models.options import DEFAULT_OPTIONS, BuildOptions, Init
 from nas.spec import ArchSpec
 
 MAX_NUM_PARAMS = 4_000_000_000
@@ -21,38 +23,51 @@ class EfficientNet(nn.Module):
 
     Attributes:
         spec: What it was built from.
+        options: How it was built.
         features: Stem, one entry per stage, head convolution; names and order as in torchvision.
         classifier: Dropout and the dense layer.
     """
 
-    def __init__(self, spec: ArchSpec, num_classes: int = 1000, in_channels: int = 3) -> None:
+    def __init__(
+        self, spec: ArchSpec, num_classes: int = 1000, in_channels: int = 3, options: BuildOptions = DEFAULT_OPTIONS
+    ) -> None:
         super().__init__()
         self.spec = spec
+        self.options = options
         stages: list[nn.Module] = []
         index, channels = 0, spec.stem_channels
         for stage in spec.stages:
             blocks = []
             for block in stage.blocks(channels):
                 # Linear in the block's index, from 0 for the first (released code; the last one stays below the limit).
-                blocks.append(_BLOCKS[block.kind](block, spec.stochastic_depth * index / spec.num_blocks))
+                blocks.append(_BLOCKS[block.kind](block, spec.stochastic_depth * index / spec.num_blocks, options))
                 index += 1
             channels = stage.out_channels
             stages.append(nn.Sequential(*blocks))
         self.features = nn.Sequential(
-            conv_norm_silu(in_channels, spec.stem_channels, 3, spec.stem_stride),
+            conv_norm_silu(options, in_channels, spec.stem_channels, 3, spec.stem_stride),
             *stages,
-            conv_norm_silu(channels, spec.head_channels, 1),
+            conv_norm_silu(options, channels, spec.head_channels, 1),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(
             nn.Dropout(spec.dropout, inplace=True), nn.Linear(spec.head_channels, num_classes)
         )
-        self.apply(_initialise)
+        self.apply(partial(_initialise, init=options.init))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, in_channels, H, W) to logits (N, num_classes)."""
         logits: Tensor = self.classifier(self.avgpool(self.features(images)).flatten(1))
         return logits
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Have every block computed again for its gradient, or not: less memory, which large images need, more time.
+
+        Loss, gradients and BatchNorm statistics stay the same.
+        """
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                module.checkpoints = enabled
 
 
 def build_model(
@@ -60,6 +75,7 @@ def build_model(
     num_classes: int = 1000,
     in_channels: int = 3,
     *,
+    options: BuildOptions = DEFAULT_OPTIONS,
     dropout: float | None = None,
     stochastic_depth: float | None = None,
 ) -> EfficientNet:
@@ -69,6 +85,7 @@ def build_model(
         spec: The architecture, from a search, from `get_arch` or from `ArchSpec.load`.
         num_classes: Outputs of the classifier, at least 1.
         in_channels: Channels of an image, at least 1.
+        options: What a spec leaves open, such as the padding; `get_options` has those of published implementations.
         dropout: Probability of dropout before the classifier; None means the spec's.
         stochastic_depth: Drop probability that the last block approaches; None means the spec's.
 
@@ -78,6 +95,8 @@ def build_model(
     for name, value in (("num_classes", num_classes), ("in_channels", in_channels)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise invalid(name, "an integer of at least 1", value, "Correct the value.")
+    if not isinstance(options, BuildOptions):
+        raise invalid("options", "BuildOptions", options, "Make them with BuildOptions(...) or get_options(name).")
     spec = replace(
         spec,
         dropout=spec.dropout if dropout is None else dropout,
@@ -88,17 +107,15 @@ def build_model(
         raise invalid(
             "architecture", f"of at most {MAX_NUM_PARAMS:,} parameters", num_params, "Make it narrower or shallower."
         )
-    return EfficientNet(spec, num_classes, in_channels)
+    return EfficientNet(spec, num_classes, in_channels, options)
 
 
-def _initialise(module: nn.Module) -> None:
-    """The released code's initialisation (effnetv2_model.py): normal with variance 2 / fan_out, dense uniform.
-
-    Fan-out counts one group, which gives a depthwise 3x3 convolution a standard deviation of 0.47; torchvision's own
-    networks divide by all channels there and start with depthwise weights smaller by the root of their number.
-    """
+def _initialise(module: nn.Module, init: Init) -> None:
+    """The released code's initialisation (effnetv2_model.py): normal with variance 2 / fan_out, dense uniform."""
     if isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
+        if init == "google":
+            fan_out //= module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)

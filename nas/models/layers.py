@@ -27,10 +27,9 @@ class ConvNormSequence(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H', W')."""
-        if not (_trains_on_cpu(images, *self) and _is_plain(*self) and len(images) > 1):
+        if not (_trains_on_cpu(images, *self) and _is_plain_norm(*list(self)[1:]) and len(images) > 1):
             return cast(Tensor, super().forward(images))  # type: ignore[no-untyped-call]
-        conv, norm = cast(nn.Conv2d, self[0]), cast(nn.BatchNorm2d, self[1])
-        mixed = _convolve(images, conv)
+        mixed, norm = _convolve(images, self[0]), cast(nn.BatchNorm2d, self[1])
         cast(Tensor, norm.num_batches_tracked).add_(1)
         return cast(Tensor, _NormActivation.apply(mixed, norm.weight, norm.bias, norm, len(self) == 3))
 
@@ -91,21 +90,25 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
         needed = ctx.needs_input_grad[:2]
-        if ctx.conv.groups == 1:
+        if ctx.conv.kernel_size == (1, 1):
             return *_pointwise_backward(grad, images, weight, needed), None
         grad_images = _aten_backward(grad, images, weight, ctx.conv, (True, False))[0] if needed[0] else None
         return grad_images, _depthwise_weight_grad(grad, images, ctx.conv) if needed[1] else None, None
 
 
-def _convolve(images: Tensor, conv: nn.Conv2d) -> Tensor:
+def _convolve(images: Tensor, conv: nn.Module) -> Tensor:
     """Run a convolution, with autograd's own gradients wherever they are as fast as ours."""
-    if images.is_contiguous(memory_format=torch.channels_last) and _has_faster_gradient(conv, images.shape[2]):
+    channels_last = images.is_contiguous(memory_format=torch.channels_last)
+    if channels_last and type(conv) is nn.Conv2d and _has_faster_gradient(conv, images.shape[2]):
         return cast(Tensor, _Convolution.apply(images, conv.weight, conv))
     return cast(Tensor, conv(images))
 
 
 def _has_faster_gradient(conv: nn.Conv2d, height: int) -> bool:
     kernel_size, stride = conv.kernel_size[0], conv.stride[0]
+    geometry = (conv.kernel_size[1], conv.stride[1], conv.padding, conv.dilation, conv.padding_mode, conv.bias)
+    if geometry != (kernel_size, stride, 2 * (kernel_size // 2,), (1, 1), "zeros", None):
+        return False
     if kernel_size == stride == conv.groups == 1:
         return min(conv.in_channels, conv.out_channels) >= _MIN_MATRIX_CHANNELS
     # oneDNN has no fast weight gradient for a map smaller than the kernel, and a slow one for large kernels.
@@ -209,17 +212,10 @@ def _is_hooked(module: nn.Module) -> bool:
     )
 
 
-def _is_plain(conv: nn.Module, norm: nn.Module, *activation: nn.Module) -> bool:
-    """Whether these are the modules that they were built as, in the state in which BatchNorm trains."""
+def _is_plain_norm(norm: nn.Module, *activation: nn.Module) -> bool:
+    """Whether this is a BatchNorm as it was built, in the state in which it trains, before a SiLU or nothing."""
     return (
-        type(conv) is nn.Conv2d
-        and conv.bias is None
-        and conv.padding_mode == "zeros"
-        and conv.kernel_size[0] == conv.kernel_size[1]
-        and conv.stride[0] == conv.stride[1]
-        and conv.dilation == (1, 1)
-        and conv.padding == (conv.kernel_size[0] // 2, conv.kernel_size[0] // 2)
-        and type(norm) is nn.BatchNorm2d
+        type(norm) is nn.BatchNorm2d
         and norm.training
         and norm.affine
         and norm.track_running_stats

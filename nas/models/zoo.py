@@ -7,6 +7,7 @@ version of the paper prints S with 272 channels in its last stage and 1792 in it
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from nas.errors import did_you_mean, invalid
 from nas.spec import ArchSpec, BlockKind, StageSpec
@@ -93,6 +94,9 @@ def get_arch(
     *,
     width_mult: float = 1.0,
     depth_mult: float = 1.0,
+    round_limit: float = 0.0,
+    stem_stride: int = 2,
+    head_channels: int | None = None,
     dropout: float | None = None,
     stochastic_depth: float | None = None,
 ) -> ArchSpec:
@@ -103,6 +107,11 @@ def get_arch(
         width_mult: Factor on the channels of stem, stages and head, as in the released code. B0 to B3 have factors of
             their own, which it multiplies.
         depth_mult: Factor on the layers of every stage, likewise.
+        round_limit: The share of its channels that a layer keeps at least when they are rounded. 0 is the released
+            code, 0.9 the rule of EfficientNet's first version, which makes B3's first stage 24 channels, not 16.
+        stem_stride: 2 as published, 1 for small images, which the network then divides by 16.
+        head_channels: Channels of the head, taken as they are; None means 1280 times the width, rounded, as in the
+            released code. (torchvision keeps 1280 at any width.)
         dropout: Probability of dropout before the classifier; None means as published.
         stochastic_depth: Drop probability that the last block approaches; None means as published, 0.2.
 
@@ -114,11 +123,14 @@ def get_arch(
     entry = _ENTRIES[name]
     width = exact(entry.width) * _multiplier("width_mult", width_mult)
     depth = exact(entry.depth) * _multiplier("depth_mult", depth_mult)
+    if isinstance(round_limit, bool) or not isinstance(round_limit, int | float) or not 0 <= round_limit <= 1:
+        raise invalid("round_limit", "a number from 0 to 1", round_limit, "Give 0 for no limit, or 0.9.")
     scaled = "" if width_mult == depth_mult == 1 else f" (width x {width_mult:g}, depth x {depth_mult:g})"
     return ArchSpec(
-        stem_channels=round_channels(entry.stem_channels, width),
-        stages=tuple(_stage(row, width, depth) for row in entry.rows),
-        head_channels=round_channels(_HEAD_CHANNELS, width),
+        stem_channels=round_channels(entry.stem_channels, width, round_limit),
+        stages=tuple(_stage(row, width, depth, round_limit) for row in entry.rows),
+        head_channels=round_channels(_HEAD_CHANNELS, width, round_limit) if head_channels is None else head_channels,
+        stem_stride=stem_stride,
         dropout=entry.dropout if dropout is None else dropout,
         stochastic_depth=_STOCHASTIC_DEPTH if stochastic_depth is None else stochastic_depth,
         train_image_size=entry.train_image_size,
@@ -127,13 +139,28 @@ def get_arch(
     )
 
 
-def round_channels(channels: Fraction | int, width: Fraction | float = 1) -> int:
+def load_arch(name_or_path: str) -> ArchSpec:
+    """Return a published network by its name, or one from a JSON file: how a command line names a network.
+
+    Raises:
+        InvalidInputError: If it is neither, or the file does not describe a network.
+    """
+    if name_or_path in ARCH_NAMES:
+        return get_arch(name_or_path)
+    path = Path(name_or_path)
+    if path.exists() or path.suffix == ".json" or len(path.parts) > 1:
+        return ArchSpec.load(path)
+    raise invalid("arch", "a JSON file or a published network", name_or_path, did_you_mean(name_or_path, ARCH_NAMES))
+
+
+def round_channels(channels: Fraction | int, width: Fraction | float = 1, limit: Fraction | float = 0) -> int:
     """Return `channels * width` rounded to the nearest multiple of 8, halves up, and at least 8.
 
-    EfficientNetV2's code has no rule against losing more than 10% to rounding, as EfficientNet's has; B3's first stage
-    is 16 channels without it and 24 with it.
+    Where that is less than `limit` times what was to be rounded it is 8 more. EfficientNetV2's code has no such limit.
     """
-    return max(8, math.floor((channels * exact(width) + 4) / 8) * 8)
+    wanted = channels * exact(width)
+    rounded = max(8, math.floor((wanted + 4) / 8) * 8)
+    return rounded + 8 if rounded < exact(limit) * wanted else rounded
 
 
 def round_layers(layers: Fraction | int, depth: Fraction | float = 1) -> int:
@@ -146,14 +173,14 @@ def exact(factor: Fraction | float) -> Fraction:
     return factor if isinstance(factor, Fraction) else Fraction(str(factor))
 
 
-def _stage(row: Row, width: Fraction, depth: Fraction) -> StageSpec:
+def _stage(row: Row, width: Fraction, depth: Fraction, round_limit: float) -> StageSpec:
     block, expand_ratio, kernel_size, stride, out_channels, num_layers = row
     return StageSpec(
         block=block,
         expand_ratio=expand_ratio,
         kernel_size=kernel_size,
         stride=stride,
-        out_channels=round_channels(out_channels, width),
+        out_channels=round_channels(out_channels, width, round_limit),
         num_layers=round_layers(num_layers, depth),
         se_ratio=0.25 if block == "mbconv" else 0.0,
     )

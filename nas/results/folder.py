@@ -101,6 +101,10 @@ class RunFolder:
         return self.path / "pareto.csv"
 
     @property
+    def timings_path(self) -> Path:
+        return self.path / "timings.jsonl"
+
+    @property
     def family_path(self) -> Path:
         return self.path / "family.md"
 

@@ -22,7 +22,7 @@ _FIRST_MEASURED = (
     "reward",
     "wall_s",
 )
-_MEASURED_DTYPES = {"float": "float64", "int": "Int64", "int | None": "Int64", "str": "string"}
+_MEASURED_DTYPES = {"float": "float64", "int": "Int64", "str": "string", "bool": "boolean"}
 
 
 def _dtypes() -> dict[str, str]:
@@ -44,7 +44,8 @@ def _dtypes() -> dict[str, str]:
 
 
 def _annotation(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return name.removesuffix(" | None")
 
 
 COLUMN_DTYPES = _dtypes()
@@ -69,7 +70,8 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     - `arch`: the stages in one line (`ArchSpec.summary`),
     - `param_<name>`: what was chosen, one column per choice of the space; none while the study has no candidate.
 
-    Data types are the same for an empty study: whole numbers that can be missing are Int64, texts "string".
+    Data types are the same for an empty study: whole numbers that can be missing are Int64, yes
+    and no "boolean", texts "string".
     """
     trials = candidates(study)
     rows = [_row(trial) for trial in trials]

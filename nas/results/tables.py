@@ -1,4 +1,4 @@
-"""Tables for people: stages in the layout of the EfficientNetV2 paper's Table 4, the front, and what a family costs."""
+"""Tables for people: stages for a terminal, the front, and what a family costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,30 +7,8 @@ import pandas as pd
 from rich.table import Table
 
 from nas.complexity import complexity
-from nas.spec import ArchSpec, StageSpec
-
-STAGE_COLUMNS = ("Stage", "Operator", "Stride", "#Channels", "#Layers")
-
-
-def stage_rows(spec: ArchSpec) -> list[tuple[str, str, str, str, str]]:
-    """Return a network in the layout of the paper's Table 4: stem, stages, head; columns as `STAGE_COLUMNS`."""
-    rows = [("0", "Conv3x3", str(spec.stem_stride), str(spec.stem_channels), "1")]
-    for number, stage in enumerate(spec.stages, start=1):
-        rows.append((str(number), operator(stage), str(stage.stride), str(stage.out_channels), str(stage.num_layers)))
-    rows.append((str(len(spec.stages) + 1), "Conv1x1 & Pooling & FC", "-", str(spec.head_channels), "1"))
-    return rows
-
-
-def operator(stage: StageSpec) -> str:
-    """Return a stage's operator as the paper writes it, for example "MBConv6, k3x3, SE0.25"."""
-    name = "Fused-MBConv" if stage.block == "fused" else "MBConv"
-    squeeze = f", SE{stage.se_ratio:g}" if stage.se_ratio else ""
-    return f"{name}{stage.expand_ratio}, k{stage.kernel_size}x{stage.kernel_size}{squeeze}"
-
-
-def stage_markdown(spec: ArchSpec) -> str:
-    """Return the stage table as Markdown."""
-    return _markdown(STAGE_COLUMNS, stage_rows(spec), "llrrr")
+from nas.models.tables import STAGE_COLUMNS, markdown_table, short_count, stage_markdown, stage_rows
+from nas.spec import ArchSpec
 
 
 def stage_table(spec: ArchSpec, title: str = "") -> Table:
@@ -66,32 +44,41 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
     return table
 
 
-def short_count(number: int) -> str:
-    """Return a count in three digits, for example 21.5M."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:
-            return f"{number / size:#.3g}".rstrip(".") + unit
-    return str(number)
-
-
 @dataclass(frozen=True, slots=True)
 class FamilyMember:
     """Attributes:
-    size: "S", "M" or "L".
+    size: "S", "M" and so on.
     spec: The network.
     num_params: Learnable parameters, for the run's classes and channels.
     num_macs: Multiply-adds of one forward pass of one image of the validation size.
+    times: Step time in seconds and relative to S, each with its interquartile range; None where it was not measured.
     """
 
     size: str
     spec: ArchSpec
     num_params: int
     num_macs: int
+    times: "MemberTimes | None" = None
 
     @property
     def image_sizes(self) -> tuple[int, int]:
         """Pixels a side in training and at validation."""
         return self.spec.train_image_size, self.spec.eval_image_size or self.spec.train_image_size
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTimes:
+    """Attributes:
+    step_time_s: Seconds of a training step.
+    step_time_spread_s: Interquartile range.
+    relative_step_time: Relative to S.
+    relative_step_time_spread: Interquartile range.
+    """
+
+    step_time_s: float
+    step_time_spread_s: float
+    relative_step_time: float
+    relative_step_time_spread: float
 
 
 def family_members(family: Mapping[str, ArchSpec], *, num_classes: int, in_channels: int) -> list[FamilyMember]:
@@ -105,11 +92,14 @@ def family_members(family: Mapping[str, ArchSpec], *, num_classes: int, in_chann
 
 
 _FAMILY_COLUMNS = ("Size", "Params", "MACs", "Train size", "Eval size", "Blocks", "Dropout")
+_TIME_COLUMNS = ("Step (ms)", "Relative to S")
 
 
-def _family_rows(members: Sequence[FamilyMember]) -> list[tuple[str, ...]]:
-    return [
-        (
+def _family_rows(members: Sequence[FamilyMember]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return columns and rows; those of step time only where one was measured."""
+    rows: list[tuple[str, ...]] = []
+    for member in members:
+        row = (
             member.size,
             short_count(member.num_params),
             short_count(member.num_macs),
@@ -117,29 +107,39 @@ def _family_rows(members: Sequence[FamilyMember]) -> list[tuple[str, ...]]:
             str(member.spec.num_blocks),
             f"{member.spec.dropout:g}",
         )
-        for member in members
-    ]
+        rows.append((*row, *_time_cells(member.times)))
+    if any(member.times for member in members):
+        return _FAMILY_COLUMNS + _TIME_COLUMNS, rows
+    return _FAMILY_COLUMNS, [row[: len(_FAMILY_COLUMNS)] for row in rows]
+
+
+def _time_cells(times: MemberTimes | None) -> tuple[str, str]:
+    if times is None:
+        return "", ""
+    return (
+        f"{times.step_time_s * 1e3:.2f} ({times.step_time_spread_s * 1e3:.2f})",
+        f"{times.relative_step_time:.2f} ({times.relative_step_time_spread:.2f})",
+    )
 
 
 def family_table(members: Sequence[FamilyMember]) -> Table:
-    """Return what each member costs for a terminal."""
+    """Return what each member costs for a terminal; step times with their interquartile range in brackets."""
     table = Table(title="Family")
-    for name in _FAMILY_COLUMNS:
+    columns, rows = _family_rows(members)
+    for name in columns:
         table.add_column(name, justify="left" if name == "Size" else "right")
-    for row in _family_rows(members):
+    for row in rows:
         table.add_row(*row)
     return table
 
 
 def family_markdown(members: Sequence[FamilyMember], *, title: str) -> str:
     """Return a page with what each member costs and its stage table."""
-    parts = [f"# {title}", _markdown(_FAMILY_COLUMNS, _family_rows(members), "l" + "r" * 6)]
+    columns, rows = _family_rows(members)
+    parts = [f"# {title}", markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))]
     parts.append("MACs are multiply-adds of one forward pass of one image of the eval size.")
+    if columns != _FAMILY_COLUMNS:
+        parts.append("Step times are medians, with the interquartile range in brackets.")
     for member in members:
         parts += [f"## {member.size}", stage_markdown(member.spec)]
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    rules = ["---:" if side == "r" else "---" for side in align]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (columns, rules, *rows))

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from nas.data.dataset import Dataset
+from nas.models.options import DEFAULT_OPTIONS, BuildOptions
 from nas.spec import ArchSpec
 from nas.training.course import Epoch
 from nas.training.weights import epoch_metadata, prediction_metadata, save_weights
@@ -20,11 +21,12 @@ class TrainingFolder:
         path: An existing, empty folder.
         spec: The network; its training size is the one it is trained at.
         dataset: What it is trained on.
+        options: How it was built.
     """
 
-    def __init__(self, path: Path, spec: ArchSpec, dataset: Dataset) -> None:
+    def __init__(self, path: Path, spec: ArchSpec, dataset: Dataset, options: BuildOptions = DEFAULT_OPTIONS) -> None:
         self.path = path
-        self._metadata = prediction_metadata(dataset, spec)
+        self._metadata = prediction_metadata(dataset, spec, options)
         self._num_val_images = len(dataset.val)
         self._best: Epoch | None = None
         spec.save(path / "arch.json")

@@ -28,9 +28,10 @@ def normaliser(dataset: Dataset, image_size: int | None = None) -> Normalise:
     )
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return mixed precision for convolutions on an accelerator; full precision on the CPU, where it is slower."""
-    return torch.autocast(device.type, dtype=compute_dtype(device), enabled=device.type != "cpu")
+def autocast(device: torch.device, dtype: torch.dtype | None = None) -> AbstractContextManager[object]:
+    """Return mixed precision for convolutions, in `dtype` or the device's `compute_dtype`; nothing for float32."""
+    dtype = dtype or compute_dtype(device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def compute_dtype(device: torch.device) -> torch.dtype:
@@ -54,19 +55,37 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 class Trainer:
-    """One network and its optimizer; `step` is what is timed and what is trained with."""
+    """One network and its optimizer; `step` is what is timed and what is trained with.
 
-    def __init__(self, model: nn.Module, recipe: Recipe, device: torch.device) -> None:
-        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    Args:
+        model: Moved to the device.
+        recipe: Gives the optimizer and label smoothing.
+        device: Where to train.
+        dtype: What convolutions compute in; None means the device's `compute_dtype`.
+        memory_format: Of the weights.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        device: torch.device,
+        *,
+        dtype: torch.dtype | None = None,
+        memory_format: torch.memory_format = torch.channels_last,
+    ) -> None:
+        self.model = model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
+        self.forward: Callable[[Tensor], Tensor] = self.model  # a compiled form of it may take its place
         self.recipe = recipe
         self.device = device
+        self.dtype = dtype or compute_dtype(device)
         self.optimizer = make_optimizer(self.model, recipe)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=compute_dtype(device) == torch.float16)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Do one training step on normalised images; return the loss, still on the device."""
-        with autocast(self.device):
-            logits = self.model(inputs)
+        with autocast(self.device, self.dtype):
+            logits = self.forward(inputs)
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.step(self.optimizer)
@@ -150,13 +169,14 @@ def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise
     After few steps the running averages lag far behind the weights: accuracy can read as chance where they are fine.
     The images are drawn at random, always the same ones: those of a folder are in the order of their classes.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    was_training = model.training
+    model.train()
+    # What is frozen stays in evaluation mode, and keeps the statistics that it has.
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-    was_training = model.training
-    model.train()
     # Shuffled, since folders are read class by class; always alike, since it is part of measuring.
     order = epoch_order(len(data), torch.Generator().manual_seed(0)).to(data.images.device)
     size = min(256, len(data))

@@ -4,6 +4,7 @@ The file's metadata, all texts as the format asks:
 
 - `format`: "nas.weights/1",
 - `arch`: the `ArchSpec` as JSON,
+- `options`: the `BuildOptions` as JSON; files without it were made with the defaults,
 - `class_names`: a JSON list, one name an output,
 - `mean`, `std`: JSON lists, one number a channel (1 for grey, 3 for RGB), of pixels scaled to 0 to 1,
 - `image_size`: pixels a side of what the network reads: resize the short side to it, bilinear, and crop the centre,
@@ -12,7 +13,8 @@ The file's metadata, all texts as the format asks:
 
 They load into the shared builder's network:
 
-    model = build_model(ArchSpec.load("arch.json"), num_classes=len(class_names), in_channels=len(mean))
+    spec, options = ArchSpec.from_dict(json.loads(arch)), BuildOptions.from_dict(json.loads(options))
+    model = build_model(spec, num_classes=len(class_names), in_channels=len(mean), options=options)
     safetensors.torch.load_model(model, "weights.safetensors")
 """
 
@@ -25,17 +27,19 @@ from torch import nn
 
 from nas.data.dataset import Dataset
 from nas.files import replace_file
+from nas.models.options import BuildOptions
 from nas.spec import ArchSpec
 from nas.training.validation import accuracy_stderr
 
 FORMAT = "nas.weights/1"
 
 
-def prediction_metadata(dataset: Dataset, spec: ArchSpec) -> dict[str, str]:
+def prediction_metadata(dataset: Dataset, spec: ArchSpec, options: BuildOptions) -> dict[str, str]:
     """Return the metadata that stay the same all through a training."""
     return {
         "format": FORMAT,
         "arch": json.dumps(spec.to_dict()),
+        "options": json.dumps(options.to_dict()),
         "class_names": json.dumps(dataset.class_names),
         "mean": json.dumps(dataset.mean),
         "std": json.dumps(dataset.std),

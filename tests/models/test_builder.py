@@ -4,13 +4,14 @@ import pytest
 import torch
 import torchvision
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torchvision.ops import StochasticDepth
 
 from nas import ArchSpec, InvalidInputError, StageSpec
-from nas.models import ARCH_NAMES, EfficientNet, build_model, get_arch
+from nas.models import ARCH_NAMES, BuildOptions, EfficientNet, build_model, get_arch, get_options
 from tests.models.test_zoo import NUM_PARAMS
-from tests.strategies import arch_specs
+from tests.strategies import arch_specs, build_options
 
 TINY = ArchSpec(
     8, (StageSpec("fused", 1, 3, 1, 8, 2), StageSpec("mbconv", 4, 3, 2, 16, 3, 0.25)), 32, dropout=0.1, stem_stride=1
@@ -60,17 +61,93 @@ def test_dropout_and_stochastic_depth_are_torchvisions(size):
         assert len(probabilities[0]) > 0
 
 
-def test_logits_are_timms():
+def load_by_position(model: nn.Module, peer: nn.Module) -> None:
+    """Names differ from timm's, order does not."""
+    pairs = zip(model.state_dict(), peer.state_dict().values(), strict=True)
+    model.load_state_dict({name: value for name, value in pairs})  # noqa: C416
+
+
+TIMM = [
+    ("s", "efficientnetv2_s", {"bn_eps": 1e-3}, BuildOptions()),
+    ("s", "efficientnetv2_s", {}, get_options("timm")),
+    ("s", "tf_efficientnetv2_s", {}, get_options("timm_tf")),
+    ("b0", "tf_efficientnetv2_b0", {}, get_options("timm_tf")),
+    *(
+        pytest.param(size, f"tf_efficientnetv2_{size}", {}, get_options("timm_tf"), marks=pytest.mark.slow)
+        for size in ("b1", "b2", "b3", "m", "l", "xl")
+    ),
+]
+
+
+@pytest.mark.parametrize(("size", "name", "extra", "options"), TIMM)
+def test_logits_are_timms(size, name, extra, options):
+    """Bitwise, at sides that are even throughout, odd throughout, and mixed."""
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
-    theirs = timm.create_model("efficientnetv2_s", bn_eps=1e-3).eval()
-    ours = build_model(get_arch("efficientnet_v2_s")).eval()
-    # Names differ, order does not.
-    pairs = zip(ours.state_dict(), theirs.state_dict().values(), strict=True)
-    ours.load_state_dict({name: value for name, value in pairs})  # noqa: C416
-    images = torch.randn(2, 3, 96, 96)
+    theirs = timm.create_model(name, **extra).eval()
+    ours = build_model(get_arch(f"efficientnet_v2_{size}"), options=options).eval()
+    load_by_position(ours, theirs)
+    for sides in ((64, 64), (65, 65), (98, 75)):
+        images = torch.randn(2, 3, *sides)
+        with torch.no_grad():
+            assert torch.equal(ours(images), theirs(images)), sides
+
+
+def test_padding_and_epsilon_change_what_is_computed():
+    """So that the equalities above mean something."""
+    torch.manual_seed(0)
+    networks = [build_model(get_arch("efficientnet_v2_b0"), options=get_options(n)) for n in ("google", "timm")]
+    for network in networks:
+        network.load_state_dict(networks[0].state_dict())
+    plain = build_model(get_arch("efficientnet_v2_b0"))
+    plain.load_state_dict(networks[0].state_dict())
     with torch.no_grad():
-        assert torch.equal(ours(images), theirs(images))
+        for size, same_padding in ((64, False), (65, True)):
+            images = torch.randn(2, 3, size, size)
+            same, epsilon, default = (model.eval()(images) for model in (*networks, plain))
+            assert torch.equal(same, default) == same_padding
+            assert not torch.equal(epsilon, default)
+
+
+def test_torchvisions_initialisation_is_torchvisions():
+    torch.manual_seed(0)
+    theirs = torchvision.models.efficientnet_v2_s()
+    torch.manual_seed(0)
+    ours = build_model(get_arch("efficientnet_v2_s"), options=get_options("torchvision"))
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_options_reach_every_batch_norm_and_are_kept():
+    options = BuildOptions(norm_eps=1e-4, norm_momentum=0.02)
+    model = build_model(TINY, 10, options=options)
+    assert model.options == options
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == 2 + 2 + 3 * 3
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-4, 0.02)}
+
+
+@pytest.mark.parametrize("value", [None, "google", {"padding": "same"}])
+def test_options_are_options(value):
+    with pytest.raises(InvalidInputError, match="`options` must be BuildOptions"):
+        build_model(TINY, options=value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(arch_specs(max_channels=16, max_layers=2), build_options(), st.integers(1, 40), st.integers(1, 40))
+def test_any_network_keeps_its_shapes_with_any_options(spec, options, height, width):
+    model = build_model(spec, num_classes=3, in_channels=2, options=options).eval()
+    images = torch.randn(2, 2, height, width)
+    sides = (-(-height // spec.total_stride), -(-width // spec.total_stride))
+    assert model.features(images).shape == (2, spec.head_channels, *sides)
+    assert model(images).shape == (2, 3)
+
+
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+def test_a_network_can_be_exported(padding):
+    model = build_model(TINY, 10, options=BuildOptions(padding=padding)).eval()
+    images = torch.randn(4, 3, 24, 24)
+    exported = torch.export.export(model, (images[:2],), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    assert torch.equal(exported.module()(images), model(images))
 
 
 @settings(max_examples=15, deadline=None)

@@ -82,6 +82,39 @@ def test_dropout_and_stochastic_depth_can_be_set():
     assert (spec.dropout, spec.stochastic_depth) == (0.0, 0.1)
 
 
+def test_the_rounding_of_efficientnets_first_version_changes_one_stage():
+    """B3's first stage, of all published networks."""
+    for name in ARCH_NAMES:
+        ours, limited = (get_arch(name, round_limit=limit) for limit in (0.0, 0.9))
+        if name == "efficientnet_v2_b3":
+            assert (ours.stages[0].out_channels, limited.stages[0].out_channels) == (16, 24)
+            limited = replace(limited, stages=(ours.stages[0], *limited.stages[1:]))
+        assert limited == ours
+
+
+def test_stem_stride_and_head_can_be_set():
+    spec = get_arch("efficientnet_v2_b2", stem_stride=1, head_channels=1000)
+    assert (spec.total_stride, spec.head_channels) == (16, 1000)
+    assert replace(spec, stem_stride=2, head_channels=1408) == get_arch("efficientnet_v2_b2")
+    for name, value in (("stem_stride", 3), ("head_channels", 0)):
+        with pytest.raises(InvalidInputError, match=f"`{name}` must be"):
+            get_arch("efficientnet_v2_b2", **{name: value})
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), True, "0.9", None])
+def test_the_round_limit_is_a_share(value):
+    with pytest.raises(InvalidInputError, match="`round_limit` must be a number from 0 to 1"):
+        get_arch("efficientnet_v2_s", round_limit=value)
+
+
+@given(st.integers(1, 4096), st.floats(0.01, 10), st.floats(0, 1))
+def test_rounded_channels_keep_the_limit(channels, width, limit):
+    wanted = channels * exact(width)
+    limited, plain = round_channels(channels, width, limit), round_channels(channels, width)
+    assert limited >= exact(limit) * wanted
+    assert limited == (plain if plain >= exact(limit) * wanted else plain + 8)
+
+
 def test_an_unknown_name_gets_a_suggestion():
     with pytest.raises(InvalidInputError, match="Did you mean 'efficientnet_v2_xl'"):
         get_arch("efficientnet_v2_xxl")

@@ -9,7 +9,7 @@ from safetensors.torch import load_model
 
 from nas import ArchSpec
 from nas.data import ImageSet
-from nas.models import build_model
+from nas.models import BuildOptions, build_model, get_options
 from nas.training.course import Epoch
 from nas.training.folder import TrainingFolder
 from nas.training.loop import normaliser, predict
@@ -83,6 +83,17 @@ def test_a_file_says_all_that_predicting_needs(folder, spec, dataset):
     assert torch.allclose(
         logits, predict(saved, ImageSet(image, dataset.val.labels[:1]), normaliser(dataset)), atol=1e-4
     )
+
+
+def test_a_file_says_how_its_network_was_built(tmp_path, spec, dataset):
+    model = build_model(spec, 2, in_channels=1, options=get_options("timm_tf")).eval()
+    folder = TrainingFolder(tmp_path, spec, dataset, model.options)
+    folder.add(epoch(1, 0.5), model, is_last=True)
+    options = BuildOptions.from_dict(json.loads(metadata(folder.weights_path)["options"]))
+    again = build_model(spec, 2, in_channels=1, options=options).eval()
+    load_model(again, folder.weights_path)
+    images = torch.randn(2, 1, 16, 16)
+    assert torch.equal(again(images), model(images))
 
 
 def test_files_are_replaced_in_one_step_and_can_be_read_by_others(folder, spec):

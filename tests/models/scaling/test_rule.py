@@ -5,15 +5,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas import ArchSpec, StageSpec
+from nas import ArchSpec, InvalidInputError, StageSpec
 from nas.complexity import complexity
 from nas.models import get_arch
-from nas.models.scaling import scale_family
+from nas.models.scaling import SIZES, scale_base, scale_family
+from nas.models.scaling.coefficients import BASE, L, M, coefficients_at
+from nas.models.scaling.published import FROM_BASE, FROM_S
+from nas.models.scaling.rule import scale_by_step
 from nas.models.zoo import round_channels, round_layers
 from nas.spec import MAX_CHANNELS, MAX_LAYERS, MAX_STAGES
+from search_spaces.efficientnet_v2_tiny import space as tiny
 from tests.strategies import arch_specs
 
-PUBLISHED = {size: get_arch(f"efficientnet_v2_{size.lower()}") for size in "SML"}
+PUBLISHED = {size: get_arch(f"efficientnet_v2_{size.lower()}") for size in SIZES}
+B0 = get_arch("efficientnet_v2_b0")
+
+# Repeats and channels of each stage as in the released code's tables (google/automl, effnetv2_configs.py).
+REPEATS = {
+    "S": [2, 4, 4, 6, 9, 15],
+    "M": [3, 5, 5, 7, 14, 18, 5],
+    "L": [4, 7, 7, 10, 19, 25, 7],
+    "XL": [4, 8, 8, 16, 24, 32, 8],
+}
+CHANNELS = {
+    "S": [24, 48, 64, 128, 160, 256],
+    "M": [24, 48, 80, 160, 176, 304, 512],
+    "L": [32, 64, 96, 192, 224, 384, 640],
+    "XL": [32, 64, 96, 192, 256, 512, 640],
+}
 
 
 def stage(num_layers: int = 1, out_channels: int = 16, stride: int = 1) -> StageSpec:
@@ -27,10 +46,31 @@ def test_s_is_the_network_itself():
     assert [spec.name for spec in family.values()] == ["S", "M", "L"]
 
 
-@pytest.mark.parametrize("size", ["M", "L"])
-def test_published_m_and_l_follow_from_published_s(size):
-    found, published = scale_family(PUBLISHED["S"])[size], PUBLISHED[size]
-    assert [s.num_layers for s in found.stages] == [s.num_layers for s in published.stages]
+FAMILIES = {"base": (scale_base(B0), FROM_BASE), "S": (scale_family(PUBLISHED["S"], SIZES), FROM_S)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("start", FAMILIES)
+def test_the_published_repeats_follow(start, size):
+    assert [stage.num_layers for stage in FAMILIES[start][0][size].stages] == REPEATS[size]
+
+
+@pytest.mark.parametrize("start", FAMILIES)
+def test_the_published_channels_follow_with_exactly_the_listed_exceptions(start):
+    family, exceptions = FAMILIES[start]
+    differing = {}
+    for size in SIZES:
+        ours = [stage.out_channels for stage in family[size].stages]
+        for number, (published, rule) in enumerate(zip(CHANNELS[size], ours, strict=True), start=1):
+            if published != rule:
+                differing[size, number] = (published, rule)
+    assert differing == exceptions
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("start", FAMILIES)
+def test_all_else_follows(start, size):
+    found, published = FAMILIES[start][0][size], PUBLISHED[size]
     for name in (
         "stem_channels",
         "head_channels",
@@ -45,22 +85,28 @@ def test_published_m_and_l_follow_from_published_s(size):
             assert getattr(ours, name) == getattr(theirs, name)
 
 
-def test_published_widths_follow_with_exactly_these_exceptions():
-    family = scale_family(PUBLISHED["S"])
-    differing = {
-        (size, number): (theirs.out_channels, ours.out_channels)
-        for size in ("M", "L")
-        for number, (ours, theirs) in enumerate(zip(family[size].stages, PUBLISHED[size].stages, strict=True), start=1)
-        if ours.out_channels != theirs.out_channels
-    }
-    assert differing == {
-        ("M", 4): (160, 144),
-        ("M", 6): (304, 296),
-        ("M", 7): (512, 488),
-        ("L", 4): (192, 184),
-        ("L", 6): (384, 368),
-        ("L", 7): (640, 616),
-    }
+@pytest.mark.parametrize(("step", "size"), [(1, "M"), (3, "L")])
+def test_the_line_passes_through_m_and_l(step, size):
+    assert coefficients_at(step) == {"M": M, "L": L}[size]
+    published = scale_family(PUBLISHED["S"])[size]
+    assert scale_by_step(PUBLISHED["S"], step).stages == published.stages
+
+
+def test_the_line_passes_b6_and_goes_on_as_efficientnet_does():
+    b6, beyond = coefficients_at(2), coefficients_at(4)
+    assert (b6.width, b6.depth) == (Fraction("1.8"), Fraction("2.65"))  # B6 has 1.8 and 2.6.
+    assert (float(beyond.width), float(beyond.depth)) == pytest.approx((2.2, 3.72))  # B8 has 2.2 and 3.6.
+    assert BASE.width == BASE.depth == 1
+
+
+def test_sizes_are_returned_in_order_and_must_be_known():
+    assert list(scale_family(PUBLISHED["S"], ("XL", "M"))) == ["M", "XL"]
+    assert scale_base(B0, ("L",))["L"] == FAMILIES["base"][0]["L"]
+    for scale in (scale_family, scale_base):
+        with pytest.raises(InvalidInputError, match="got 'XS'"):
+            scale(B0, ("S", "XS"))
+        with pytest.raises(InvalidInputError, match="at least one"):
+            scale(B0, ())
 
 
 @given(st.integers(1, 40), st.integers(1, 60))
@@ -76,8 +122,9 @@ def test_a_whole_base_is_recovered(base_layers, eighths):
 
 @given(arch_specs(max_stages=6, max_channels=200, max_layers=20))
 def test_no_size_is_smaller_than_the_one_before(spec):
-    family = list(scale_family(spec).values())
+    family = list(scale_family(spec, SIZES).values())
     for small, large in pairwise(family):
+        assert len(small.stages) <= len(large.stages)
         for ours, theirs in zip(small.stages, large.stages, strict=False):
             assert ours.num_layers <= theirs.num_layers
             assert ours.out_channels <= theirs.out_channels
@@ -102,10 +149,23 @@ def test_shallow_networks_grow_in_proportion(layers):
 
 
 def test_a_narrow_neck_before_a_wide_last_stage_does_not_blow_up():
+    # A second layer in the last stage would have 70 times the weights of the first, which sees 12 channels.
     neck = (stage(1, 12, stride=2), StageSpec("fused", 4, 3, 1, 160, 1))
-    family = scale_family(ArchSpec(8, (stage(1, 8), *neck), 128, train_image_size=32))
+    family = scale_family(ArchSpec(8, (stage(1, 8), *neck), 128, train_image_size=32), SIZES)
     params = {size: complexity(spec, num_classes=10, in_channels=1).num_params for size, spec in family.items()}
-    assert params["S"] < params["M"] < 3 * params["S"]
+    assert params["S"] < params["M"] < 2 * params["S"]
+    assert params["L"] < 4 * params["S"]
+    assert params["XL"] < 6 * params["S"]
+    assert [each.num_layers for each in family["L"].stages] == [2, 2, 1]
+
+
+@given(st.integers(0, 10_000))
+def test_random_networks_of_the_tiny_space_grow_about_as_the_published_ones(seed):
+    # Published: M, L and XL have 2.5, 5.5 and 9.7 times the parameters of S.
+    family = scale_family(tiny.decode(tiny.sample(seed)), SIZES)
+    params = [complexity(spec, num_classes=10, in_channels=1).num_params for spec in family.values()]
+    for found, most in zip(params[1:], (10, 20, 60), strict=True):
+        assert found < most * params[0]
 
 
 def test_the_last_stage_but_one_is_deepened_from_three_stages_on():
@@ -128,7 +188,7 @@ def test_the_added_stage_is_a_quarter_as_deep_as_the_last_and_has_at_most_the_pu
 
 def test_tables_at_their_limits_stay_within_them():
     spec = ArchSpec(MAX_CHANNELS, (stage(MAX_LAYERS, MAX_CHANNELS),) * MAX_STAGES, 64)
-    large = scale_family(spec)["L"]
+    large = scale_family(spec, SIZES)["XL"]
     assert len(large.stages) == MAX_STAGES
     assert large.stages[0].num_layers == MAX_LAYERS
     assert large.stem_channels == MAX_CHANNELS

@@ -1,0 +1,161 @@
+"""`python -m nas.export`: write a network, found or published, for another tool."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from nas import cli
+from nas.config import ExportSettings
+from nas.errors import did_you_mean, invalid
+from nas.files import replace_file
+from nas.models.export import EXPORTERS, Network
+from nas.models.zoo import load_arch
+from nas.spec import ArchSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def export(settings: ExportSettings, console: Console) -> None:
+    """Write the file, and beside it the weights where the target is code; print text for which there is no file.
+
+    Raises:
+        InvalidInputError: If something that was asked for cannot be used; nothing has been written then.
+        ExportError: If a program computes other logits than the network; likewise.
+    """
+    settings.check()
+    if settings.to not in EXPORTERS:
+        raise invalid("to", "a target", settings.to, did_you_mean(settings.to, EXPORTERS))
+    spec = load_arch(settings.arch)
+    _check_files(settings)
+    network = Network(
+        spec=spec,
+        num_classes=settings.num_classes or 1000,
+        in_channels=settings.in_channels or 3,
+        image_size=settings.image_size or spec.eval_image_size or spec.train_image_size,
+    )
+    if settings.weights is not None:
+        network = _with_weights(network, settings.weights, settings)
+    content = EXPORTERS[settings.to].render(network)
+    if settings.out is None:
+        assert isinstance(content, str)
+        console.out(content, end="", highlight=False)
+        return
+    if network.tensors is not None and EXPORTERS[settings.to].weights == "beside":
+        from safetensors.torch import save
+
+        path = _weights_path(settings.out)
+        replace_file(path, save(dict(network.tensors), dict(network.metadata)))
+        console.print(f"Weights in {cli.short_path(path)}")
+    replace_file(settings.out, content)
+    console.print(f"Network in {cli.short_path(settings.out)}")
+
+
+def _check_files(settings: ExportSettings) -> None:
+    """Refuse weights that the target has no place for, and paths where nothing may be written."""
+    weights = EXPORTERS[settings.to].weights
+    if settings.weights is not None and weights == "nowhere":
+        todo = f"{settings.to} has no place for weights."
+        raise invalid("weights", "left out here", str(settings.weights), todo)
+    if settings.out is None:
+        if weights == "inside" or settings.weights is not None:
+            raise invalid("out", f"given with {settings.to}", None, "Say which file to write, with --out.")
+        return
+    _check_new(settings.out)
+    if settings.weights is not None and weights == "beside":
+        beside = _weights_path(settings.out)
+        if beside == settings.out:
+            raise invalid(
+                "out", "a file for code", str(settings.out), "Weights are written beside it: end it with .py."
+            )
+        _check_new(beside)
+
+
+def _weights_path(out: Path) -> Path:
+    return out.with_suffix(".safetensors")
+
+
+def _check_new(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise invalid("out", "a new file", str(path), "It is there already: choose another path, or remove it.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise invalid("out", "in a folder that can be written to", str(path), "Make the folder, or choose another.")
+
+
+def _with_weights(network: Network, path: Path, settings: ExportSettings) -> Network:
+    """Return the network with trained weights, and with the classes, channels and image size that they are for."""
+    tensors, metadata = _read_weights(path)
+    if "arch" in metadata:
+        trained = ArchSpec.from_dict(_json(path, metadata["arch"]))
+        if trained.arch_id != network.spec.arch_id:
+            rule = f"of the architecture to export, {network.spec.arch_id}"
+            raise invalid("weights", rule, trained.arch_id, f"{path} holds another network: give that one's file.")
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    dense, stem = shapes.get("classifier.1.weight", []), shapes.get("features.0.0.weight", [])
+    network = replace(
+        network,
+        num_classes=settings.num_classes or (dense[0] if dense else network.num_classes),
+        in_channels=settings.in_channels or (stem[1] if len(stem) > 1 else network.in_channels),
+        image_size=settings.image_size or _image_size(path, metadata) or network.image_size,
+        metadata=metadata,
+    )
+    _check_shapes(network, shapes, path)
+    return replace(network, tensors=tensors)
+
+
+def _read_weights(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except OSError as error:
+        raise invalid("weights", "a readable file", str(path), f"{error.strerror or error}.") from error
+    except SafetensorError as error:
+        raise invalid("weights", "a safetensors file", str(path), f"It does not parse: {error}.") from error
+
+
+def _check_shapes(network: Network, found: Mapping[str, list[int]], path: Path) -> None:
+    import torch
+
+    with torch.device("meta"):
+        expected = {name: list(tensor.shape) for name, tensor in network.build().state_dict().items()}
+    for name in (*expected, *found):
+        if expected.get(name) != found.get(name):
+            what = f"{name} is {_shape(found.get(name))} there and {_shape(expected.get(name))} in the network."
+            raise invalid("weights", "those of the network", str(path), what)
+
+
+def _shape(shape: list[int] | None) -> str:
+    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"
+
+
+def _image_size(path: Path, metadata: Mapping[str, str]) -> int | None:
+    if "image_size" not in metadata:
+        return None
+    size = _json(path, metadata["image_size"])
+    if not isinstance(size, int) or size < 1:
+        raise invalid("image_size of the weights", "at least 1", size, f"The metadata of {path} are damaged.")
+    return size
+
+
+def _json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise invalid("metadata of the weights", "JSON", text, f"{path} does not parse: {error}.") from error
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    export(cli.parse(ExportSettings, "python -m nas.export", args), cli.console())
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -196,7 +196,8 @@ def test_a_training_step_is_no_slower_than_the_peers(case, num_threads):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_step_takes_no_more_memory_than_the_peers(case):
-    peaks = {side: in_child(peak_bytes, case, side) for side in SIDES}
+    # Where the allocator puts things differs from process to process.
+    peaks = {side: statistics.median(in_child(peak_bytes, case, side) for _ in range(3)) for side in SIDES}
     print(f"\n{case}, peak memory of a step: ours {peaks['ours'] / 1e6:.0f} MB")
     print("| peer | MB | ours / peer |\n|---|---:|---:|")
     for side in list(SIDES)[1:]:

@@ -5,6 +5,7 @@ nothing is built: to bound a space, to scale a family to a target. A test holds 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,28 +27,40 @@ class Complexity:
     num_activations: int
 
 
-class _Count:
-    """Running totals while walking through a network with square feature maps."""
+class Walk(ABC):
+    """A way through a network with square feature maps, layer by layer; subclasses add up what they want to know.
+
+    Attributes:
+        size: Pixels a side of the feature map that was reached.
+    """
 
     def __init__(self, image_size: int) -> None:
         self.size = image_size
-        self.num_params = self.num_macs = self.num_activations = 0
 
+    @abstractmethod
     def conv(self, ins: int, outs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        """A convolution without bias, with padding (kernel - 1) / 2, and the BatchNorm behind it."""
-        self.size = math.ceil(self.size / stride)
-        weights = kernel * kernel * (ins // groups) * outs
-        self.num_params += weights + 2 * outs
-        self.num_macs += weights * self.size**2
-        self.num_activations += outs * self.size**2
+        """A convolution without bias, with padding (kernel - 1) / 2, and the BatchNorm behind it; sets `size`."""
 
+    @abstractmethod
     def dense(self, ins: int, outs: int) -> None:
         """A layer with bias on one position: a classifier or a half of squeeze-excitation."""
-        self.num_params += ins * outs + outs
-        self.num_macs += ins * outs
-        self.num_activations += outs
+
+    def network(self, spec: ArchSpec, num_classes: int, in_channels: int) -> Iterator[None]:
+        """All layers of a network; rests after the stem, after each stage, and at the end."""
+        self.conv(in_channels, spec.stem_channels, 3, spec.stem_stride)
+        yield
+        channels = spec.stem_channels
+        for stage in spec.stages:
+            for block in stage.blocks(channels):
+                self.block(block)
+            channels = stage.out_channels
+            yield
+        self.conv(channels, spec.head_channels)
+        self.dense(spec.head_channels, num_classes)
+        yield
 
     def block(self, block: BlockSpec) -> None:
+        """All layers of a residual unit."""
         hidden, kernel, stride = block.hidden_channels, block.kernel_size, block.stride
         if block.kind == "mbconv":
             if block.expands:
@@ -62,6 +75,26 @@ class _Count:
             self.dense(hidden, block.se_channels)
             self.dense(block.se_channels, hidden)
         self.conv(hidden, block.out_channels)
+
+
+class _Count(Walk):
+    """Running totals of what `Complexity` says."""
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__(image_size)
+        self.num_params = self.num_macs = self.num_activations = 0
+
+    def conv(self, ins: int, outs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        self.size = math.ceil(self.size / stride)
+        weights = kernel * kernel * (ins // groups) * outs
+        self.num_params += weights + 2 * outs
+        self.num_macs += weights * self.size**2
+        self.num_activations += outs * self.size**2
+
+    def dense(self, ins: int, outs: int) -> None:
+        self.num_params += ins * outs + outs
+        self.num_macs += ins * outs
+        self.num_activations += outs
 
 
 def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size: int | None = None) -> Complexity:
@@ -112,17 +145,8 @@ def _walk(spec: ArchSpec, num_classes: int, in_channels: int, image_size: int | 
         if value < 1:
             raise invalid(name, "at least 1", value, "Correct the value.")
     count = _Count(size)
-    count.conv(in_channels, spec.stem_channels, 3, spec.stem_stride)
-    yield count
-    channels = spec.stem_channels
-    for stage in spec.stages:
-        for block in stage.blocks(channels):
-            count.block(block)
-        channels = stage.out_channels
+    for _ in count.network(spec, num_classes, in_channels):
         yield count
-    count.conv(channels, spec.head_channels)
-    count.dense(spec.head_channels, num_classes)
-    yield count
 
 
 def stage_params(stage: StageSpec, in_channels: int) -> int:

@@ -5,20 +5,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from nas import cli
 from nas.config import ExportSettings
-from nas.errors import did_you_mean, invalid
+from nas.errors import InvalidInputError, did_you_mean, invalid
 from nas.files import replace_file
-from nas.models.export import EXPORTERS, Network
+from nas.models.export import EXPORTERS, Exporter, Network
+from nas.models.options import BuildOptions
 from nas.models.zoo import load_arch
 from nas.spec import ArchSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def export(settings: ExportSettings, console: Console) -> None:
@@ -41,16 +39,15 @@ def export(settings: ExportSettings, console: Console) -> None:
     )
     if settings.weights is not None:
         network = _with_weights(network, settings.weights, settings)
-    content = EXPORTERS[settings.to].render(network)
+    exporter = EXPORTERS[settings.to]
+    content = exporter.render(network)
     if settings.out is None:
         assert isinstance(content, str)
         console.out(content, end="", highlight=False)
         return
-    if network.tensors is not None and EXPORTERS[settings.to].weights == "beside":
-        from safetensors.torch import save
-
+    if network.tensors is not None and exporter.weights == "beside":
         path = _weights_path(settings.out)
-        replace_file(path, save(dict(network.tensors), dict(network.metadata)))
+        replace_file(path, _weights_file(network, exporter))
         console.print(f"Weights in {cli.short_path(path)}")
     replace_file(settings.out, content)
     console.print(f"Network in {cli.short_path(settings.out)}")
@@ -80,6 +77,16 @@ def _weights_path(out: Path) -> Path:
     return out.with_suffix(".safetensors")
 
 
+def _weights_file(network: Network, exporter: Exporter) -> bytes:
+    """Return the weights as a safetensors file by the target's names, with all that they said of themselves."""
+    from safetensors.torch import save
+
+    from nas.models.weights import named_weights
+
+    # "format" is how other libraries tell whose tensors a safetensors file holds.
+    return save(named_weights(network.build(), exporter.layout), {**network.metadata, "format": "pt"})
+
+
 def _check_new(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise invalid("out", "a new file", str(path), "It is there already: choose another path, or remove it.")
@@ -88,51 +95,37 @@ def _check_new(path: Path) -> None:
 
 
 def _with_weights(network: Network, path: Path, settings: ExportSettings) -> Network:
-    """Return the network with trained weights, and with the classes, channels and image size that they are for."""
-    tensors, metadata = _read_weights(path)
+    """Return the network with trained weights, and with the classes, channels, image size and options they are for."""
+    import torch
+
+    from nas.models.weights.match import match_names
+    from nas.models.weights.source import read_file
+
+    tensors, metadata = read_file(path)
     if "arch" in metadata:
         trained = ArchSpec.from_dict(_json(path, metadata["arch"]))
         if trained.arch_id != network.spec.arch_id:
             rule = f"of the architecture to export, {network.spec.arch_id}"
             raise invalid("weights", rule, trained.arch_id, f"{path} holds another network: give that one's file.")
-    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    dense, stem = shapes.get("classifier.1.weight", []), shapes.get("features.0.0.weight", [])
+    match = match_names(tensors, network.spec)
     network = replace(
         network,
-        num_classes=settings.num_classes or (dense[0] if dense else network.num_classes),
-        in_channels=settings.in_channels or (stem[1] if len(stem) > 1 else network.in_channels),
+        num_classes=settings.num_classes or match.num_classes or network.num_classes,
+        in_channels=settings.in_channels or match.in_channels or network.in_channels,
         image_size=settings.image_size or _image_size(path, metadata) or network.image_size,
         metadata=metadata,
+        options=_options(path, metadata),
     )
-    _check_shapes(network, shapes, path)
-    return replace(network, tensors=tensors)
+    with torch.device("meta"):  # Shapes only.
+        match.check(network.build().state_dict())
+    return replace(network, tensors=match.tensors)
 
 
-def _read_weights(path: Path) -> "tuple[dict[str, Tensor], dict[str, str]]":
-    from safetensors import SafetensorError, safe_open
-
+def _options(path: Path, metadata: Mapping[str, str]) -> BuildOptions:
     try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except OSError as error:
-        raise invalid("weights", "a readable file", str(path), f"{error.strerror or error}.") from error
-    except SafetensorError as error:
-        raise invalid("weights", "a safetensors file", str(path), f"It does not parse: {error}.") from error
-
-
-def _check_shapes(network: Network, found: Mapping[str, list[int]], path: Path) -> None:
-    import torch
-
-    with torch.device("meta"):
-        expected = {name: list(tensor.shape) for name, tensor in network.build().state_dict().items()}
-    for name in (*expected, *found):
-        if expected.get(name) != found.get(name):
-            what = f"{name} is {_shape(found.get(name))} there and {_shape(expected.get(name))} in the network."
-            raise invalid("weights", "those of the network", str(path), what)
-
-
-def _shape(shape: list[int] | None) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "a number"
+        return BuildOptions.from_dict(_json(path, metadata.get("options", "{}")))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"build options of the weights {path}: {error}") from error
 
 
 def _image_size(path: Path, metadata: Mapping[str, str]) -> int | None:

@@ -95,6 +95,10 @@ def _networks(
     return {"S": replace(spec, name="S"), "scaled": solved.spec}, solved
 
 
+EXACTNESS = 0.01
+"""Half the interval of a ratio / the ratio, at which timing stops: well below the 3% that a limit is solved to."""
+
+
 class _Timer:
     """Measures networks' step times in turn with that of `reference`. Torch is imported on first use."""
 
@@ -103,16 +107,25 @@ class _Timer:
 
     @cached_property
     def _timer(self) -> "StepTimer":
+        import torch
+
         from nas.evaluation.device import resolve_device
+        from nas.evaluation.step_setup import StepSetup
         from nas.evaluation.step_time import StepTimer
+        from nas.evaluation.timing_statistics import Effort
         from nas.training.recipe import Recipe
 
+        device = resolve_device(self.settings.device)
+        if device.type == "cpu":
+            torch.set_num_threads(1)  # as in a search, whose step times these are compared with
         return StepTimer(
             self.reference,
+            StepSetup(batch_size=self.settings.batch_size),
             num_classes=self.settings.num_classes,
             in_channels=self.settings.in_channels,
-            recipe=Recipe(batch_size=self.settings.batch_size),
-            device=resolve_device(self.settings.device),
+            recipe=Recipe(),
+            device=device,
+            effort=Effort(target=EXACTNESS),
         )
 
     def measure(self, spec: ArchSpec) -> MemberTimes:

@@ -12,9 +12,21 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import SearchSettings
+from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
-from nas.execution import Executor, InProcessExecutor, WorkerPool, search_loop, visible_gpus, worker_environments
+from nas.evaluation.step_features import StepShape
+from nas.evaluation.timing_history import TimingHistory
+from nas.execution import (
+    Executor,
+    InProcessExecutor,
+    WorkerPool,
+    reserve_timing_gpu,
+    search_loop,
+    visible_gpus,
+    worker_environments,
+)
 from nas.execution.events import Event, Failed, Finished, Measured
+from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.optimization.objectives import get_objective
 from nas.optimization.samplers import make_sampler
@@ -54,8 +66,9 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         )
 
     sampler(0)  # says at once what is wrong with it
+    target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
-    factory, manifest = _prepare(settings, space, fidelity)
+    factory, manifest = _prepare(settings, space, fidelity, target)
     factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
@@ -91,6 +104,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             seed=settings.seed,
             warm_start=settings.warm_start,
             on_event=on_event,
+            prescreen=_prescreen(settings, factory, manifest),
         )
         return write_tables(folder, study, manifest), finished
 
@@ -114,7 +128,9 @@ def _folder(settings: SearchSettings) -> RunFolder:
     return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
 
 
-def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -> "tuple[ProxyFactory, Manifest]":
+def _prepare(
+    settings: SearchSettings, space: SearchSpace, fidelity: Fidelity, target: DeviceProfile | None
+) -> "tuple[ProxyFactory, Manifest]":
     """Check data and device, and say what a run on them is made from."""
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
@@ -122,6 +138,9 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
     from nas.evaluation.proxy import ProxyFactory
 
     device = resolve_device(settings.device)
+    timing_device = (
+        None if settings.timing_device is None else str(resolve_device(settings.timing_device, "timing_device"))
+    )
     image_size = space.reference.train_image_size
     dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
     factory = ProxyFactory(
@@ -131,6 +150,9 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         data_seed=settings.seed,
         reference=space.reference,
         device=str(device),
+        timing_device=timing_device,
+        setup=settings.step_setup(),
+        target_device=target,
     )
     manifest = Manifest.collect(
         space,
@@ -143,8 +165,22 @@ def _prepare(settings: SearchSettings, space: SearchSpace, fidelity: Fidelity) -
         seed=settings.seed,
         settings=settings.to_dict(),
         device=str(device),
+        target_device=target.measured.device_name if target is not None else "",
+        target_device_digest=target.digest if target is not None else "",
+        step=settings.step_words(),
     )
     return factory, manifest
+
+
+def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Manifest) -> Prescreen | None:
+    if settings.max_step_time is None:
+        return None
+    setup = settings.step_setup()
+    shape = StepShape(setup.batch_size, manifest.num_classes, manifest.in_channels, setup.image_size)
+    if factory.target_device is not None:
+        predictor = factory.target_device.predictor
+        shape = predictor.reshaped(num_classes=shape.num_classes, in_channels=shape.in_channels).shape
+    return Prescreen(TimingHistory(shape), settings.max_step_time)
 
 
 def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
@@ -156,7 +192,10 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
     gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))
+    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device)
+    if timing_gpu is not None:
+        factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
+    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
 
 
 def main(args: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""What every test has: a cache folder of the tests' own."""
+"""What every test has: a cache folder and device leases of the tests' own."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,10 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the user's cache and data folders out of the tests; all tests share one cache."""
+    """Keep the user's cache, data and lease folders out of the tests; all tests share one cache."""
     cache = tmp_path_factory.getbasetemp() / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("NAS_DATA_DIR", str(cache / "published"))
+        patch.setenv("NAS_LEASE_DIR", str(cache / "leases"))
         yield

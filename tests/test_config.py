@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas import InvalidInputError
-from nas.config import ExportSettings, SearchSettings, TrainSettings
+from nas.config import (
+    ExportSettings,
+    MeasureSettings,
+    ProfileSettings,
+    ScaleSettings,
+    SearchSettings,
+    TrainSettings,
+)
 from nas.evaluation.fidelity import Fidelity
 from nas.models.export import EXPORTERS
 from nas.optimization.objectives import OBJECTIVES, get_objective
@@ -27,6 +34,8 @@ searches = st.builds(
     seed=st.integers(0, 2**32 - 1),
     val_images=st.none() | st.integers(1, 10**6),
     warm_start=st.booleans(),
+    target_device=st.none() | st.just(Path("devices/h100.json")),
+    max_step_time=st.none() | st.floats(0.1, 10),
     out=st.none() | st.just(Path("somewhere")),
 )
 
@@ -70,6 +79,8 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"seed": -1}, "`seed` must be from 0"),
         ({"seed": 2**32}, "`seed` must be from 0"),
         ({"val_images": 0}, "`val_images` must be at least 1"),
+        ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
+        ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),
     ],
 )
@@ -98,14 +109,39 @@ def test_bad_train_settings(change, message):
         TrainSettings("S.json", **change).check()
 
 
-@pytest.mark.parametrize("verb", ["search", "train", "export"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks": 19}, "`networks` must be at least 20, got 19"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2"),
+        ({"image_size": 7}, "`image_size` must be at least 8"),
+        ({"num_classes": 0}, "`num_classes` must be at least 1"),
+        ({"in_channels": 0}, "`in_channels` must be at least 1"),
+    ],
+)
+def test_bad_profile_settings(change, message):
+    ProfileSettings(Path("h100.json")).check()
+    with pytest.raises(InvalidInputError, match=message):
+        ProfileSettings(Path("h100.json"), **change).check()
+
+
+SETTINGS = {
+    "search": SearchSettings,
+    "train": TrainSettings,
+    "export": ExportSettings,
+    "measure": MeasureSettings,
+    "profile": ProfileSettings,
+    "scale": ScaleSettings,
+}
+
+
+@pytest.mark.parametrize("verb", SETTINGS)
 def test_help_knows_every_setting_and_needs_no_torch(verb):
     code = f"import sys, nas.{verb} as verb\ntry: verb.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    settings = {"search": SearchSettings, "train": TrainSettings, "export": ExportSettings}[verb]
-    for field in fields(settings):
-        if verb == "export" and field.name == "arch":
+    for field in fields(SETTINGS[verb]):
+        if field.name in ("arch", "archs") and verb != "train":
             continue  # It is given without a flag.
         assert f"--{field.name.replace('_', '-')}" in done.stdout or f"--no-{field.name}" in done.stdout
     if verb == "search":
@@ -113,3 +149,26 @@ def test_help_knows_every_setting_and_needs_no_torch(verb):
         assert f"{{{','.join(OBJECTIVES)}}}" in done.stdout
     if verb == "export":
         assert f"{{{','.join(EXPORTERS)}}}" in done.stdout
+
+
+def test_a_timed_step_is_the_proxys_unless_settings_say_otherwise():
+    from nas.evaluation.proxy import PROXY_RECIPE
+
+    assert SearchSettings().step_setup().batch_size == PROXY_RECIPE.batch_size
+    assert SearchSettings().step_words() == ""
+    changed = SearchSettings(step_batch_size=128, step_image_size=96, step_mode="compile")
+    assert changed.step_words() == "mode compile, batch_size 128, image_size 96"
+    assert (changed.step_setup().batch_size, changed.step_setup().mode) == (128, "compile")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step_batch_size": 1}, "`step batch_size` must be"),
+        ({"step_image_size": 4}, "`step image_size` must be"),
+        ({"step_batch_size": 32, "target_device": Path("h100.json")}, "one at a time"),
+    ],
+)
+def test_bad_step_settings(change, message):
+    with pytest.raises(InvalidInputError, match=message):
+        SearchSettings(**change).check()

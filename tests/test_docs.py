@@ -15,12 +15,26 @@ import tyro
 
 import nas.results
 import nas.search
-from nas.config import ExportSettings, ScaleSettings, SearchSettings, TrainSettings
+from nas.config import (
+    ExportSettings,
+    MeasureSettings,
+    ProfileSettings,
+    ScaleSettings,
+    SearchSettings,
+    TrainSettings,
+)
 from nas.results.frame import COLUMN_DTYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SETTINGS = {"search": SearchSettings, "train": TrainSettings, "export": ExportSettings, "scale": ScaleSettings}
+SETTINGS = {
+    "search": SearchSettings,
+    "train": TrainSettings,
+    "export": ExportSettings,
+    "measure": MeasureSettings,
+    "profile": ProfileSettings,
+    "scale": ScaleSettings,
+}
 TINY = ("--fidelity", "256x1", "--val-images", "200")
 
 

@@ -13,8 +13,10 @@ from rich.console import Console
 from nas import ArchSpec
 from nas.config import ExportSettings, TrainSettings
 from nas.export import export, main
-from nas.models import build_model, get_arch
+from nas.models import BuildOptions, build_model, get_arch
 from nas.models.export import EXPORTERS
+from nas.models.options import DEFAULT_OPTIONS
+from nas.models.weights import named_weights
 from nas.train import train
 from tests.running import everything_in, exit_code, start
 from tests.stripes import CLASS_NAMES, SIZE, space, write_stripes
@@ -34,8 +36,8 @@ def trained(tmp_path_factory):
     return train(settings, Console(file=io.StringIO())).folder.path
 
 
-def as_trained(folder):
-    model = build_model(ArchSpec.load(folder / "arch.json"), num_classes=3, in_channels=1)
+def as_trained(folder, options=DEFAULT_OPTIONS):
+    model = build_model(ArchSpec.load(folder / "arch.json"), num_classes=3, in_channels=1, options=options)
     safetensors.torch.load_model(model, folder / "weights.safetensors")
     return model.eval()
 
@@ -44,8 +46,9 @@ def with_weights(folder, to, out):
     return [folder / "arch.json", "--to", to, "--weights", folder / "weights.safetensors", "--out", out]
 
 
-@pytest.mark.parametrize("to", ["python", "torchvision"])
+@pytest.mark.parametrize("to", ["python", "torchvision", "timm"])
 def test_code_and_weights_beside_it_are_the_trained_network(to, trained, tmp_path, capsys):
+    pytest.importorskip("torch" if to == "python" else to)
     assert exit_code(main, with_weights(trained, to, tmp_path / "net.py")) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"net.py", "net.safetensors"}
     assert "net.safetensors" in capsys.readouterr().out
@@ -56,6 +59,41 @@ def test_code_and_weights_beside_it_are_the_trained_network(to, trained, tmp_pat
         assert torch.equal(theirs(images), as_trained(trained)(images))
     with safetensors.safe_open(tmp_path / "net.safetensors", "pt") as file:
         assert tuple(json.loads(file.metadata()["class_names"])) == CLASS_NAMES
+        assert file.metadata()["format"] == "pt"
+
+
+@pytest.mark.parametrize("to", ["python", "timm"])
+def test_options_come_with_the_weights(to, trained, tmp_path):
+    pytest.importorskip("torch" if to == "python" else to)
+    options = BuildOptions(padding="same", norm_eps=1e-2)
+    tensors = safetensors.torch.load_file(trained / "weights.safetensors")
+    said = {"options": json.dumps(options.to_dict())}
+    safetensors.torch.save_file(tensors, tmp_path / "same.safetensors", said)
+    args = ["--to", to, "--weights", tmp_path / "same.safetensors", "--out", tmp_path / "net.py"]
+    assert exit_code(main, [trained / "arch.json", *args]) == 0
+    theirs = runpy.run_path(str(tmp_path / "net.py"))["create"]().eval()
+    theirs.load_state_dict(safetensors.torch.load_file(tmp_path / "net.safetensors"))
+    ours = as_trained(trained, options)
+    images = torch.randn(4, 1, SIZE, SIZE)
+    with torch.no_grad():
+        assert torch.equal(theirs(images), ours(images))
+        assert not torch.allclose(as_trained(trained)(images), ours(images), rtol=1e-3)
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "timm"])
+def test_weights_may_be_another_librarys(layout, trained, tmp_path):
+    ours = as_trained(trained)
+    # Half precision and no count of batches: what loads into a network can be exported.
+    state = {name: tensor.half() if tensor.ndim else tensor for name, tensor in named_weights(ours, layout).items()}
+    state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    torch.save({"state_dict": state}, tmp_path / "theirs.pth")
+    args = ["--to", "python", "--weights", tmp_path / "theirs.pth", "--out", tmp_path / "net.py"]
+    assert exit_code(main, [trained / "arch.json", *args]) == 0
+    found = safetensors.torch.load_file(tmp_path / "net.safetensors")
+    theirs = runpy.run_path(str(tmp_path / "net.py"))["create"]()
+    theirs.load_state_dict(found)
+    weight = ours.state_dict()["features.0.0.weight"]
+    assert torch.equal(found["features.0.0.weight"], weight.half().float())
 
 
 def test_a_program_is_the_trained_network(trained, tmp_path):
@@ -105,6 +143,14 @@ def test_sizes_are_those_given_else_the_networks_own(capsys):
     assert "images of 1x32x32 and 10 classes" in capsys.readouterr().out
 
 
+OPTIONS = {
+    "same": '{"padding": "same"}',
+    "list": "[]",
+    "unknown": '{"epsilon": 1}',
+    "huge": f'{{"norm_eps": 1{400 * "0"}}}',
+}
+
+
 def bad_files(folder, trained):
     """Write what the cases below are about."""
     weights = trained / "weights.safetensors"
@@ -113,9 +159,11 @@ def bad_files(folder, trained):
     (folder / "there.py").write_text("")
     (folder / "beside.safetensors").write_text("")
     safetensors.torch.save_file({"x": torch.zeros(1)}, folder / "other.safetensors")
+    for name, text in OPTIONS.items():
+        safetensors.torch.save_file(tensors, folder / f"{name}.safetensors", {"options": text})
     tensors["features.0.0.weight"] = tensors["features.0.0.weight"][:, :, :1].contiguous()
     safetensors.torch.save_file(tensors, folder / "shape.safetensors")
-    for key, text in (("arch", "{"), ("image_size", '"a"')):
+    for key, text in (("arch", "{"), ("image_size", '"a"'), ("options", "[")):
         safetensors.torch.save_file(tensors, folder / f"{key}.safetensors", {key: text})
     odd = ArchSpec.load(trained / "arch.json")
     replace(odd, stages=(replace(odd.stages[0], out_channels=9), *odd.stages[1:])).save(folder / "odd.json")
@@ -139,13 +187,27 @@ BAD = {
     "weights for a table": ({"--to": "markdown"}, "`weights` must be left out here"),
     "missing weights": ({"--weights": "nowhere.safetensors"}, "`weights` must be a readable file"),
     "a folder as weights": ({"--weights": "."}, "`weights` must be"),
-    "weights that are text": ({"--weights": "text.safetensors"}, "`weights` must be a safetensors file"),
-    "weights of something else": ({"--weights": "other.safetensors"}, "features.0.0.weight is missing there"),
-    "weights of another shape": ({"--weights": "shape.safetensors"}, "is 8x1x1x3 there and 8x1x3x3 in the network"),
+    "weights that are text": (
+        {"--weights": "text.safetensors"},
+        " safetensors file",
+    ),
+    "weights of something else": ({"--weights": "other.safetensors"}, "1 unexpected (x)"),
+    "weights of another shape": (
+        {"--weights": "shape.safetensors"},
+        "features.0.0.weight: theirs 8x1x1x3, ours 8x1x3x3",
+    ),
     "damaged metadata": ({"--weights": "arch.safetensors"}, "`metadata of the weights` must be JSON"),
     "a damaged size": ({"--weights": "image_size.safetensors"}, "`image_size of the weights` must be at least 1"),
+    "damaged options": ({"--weights": "options.safetensors"}, "`metadata of the weights` must be JSON"),
+    "options of another kind": ({"--weights": "list.safetensors"}, "list.safetensors: `build options` must be a JSON"),
+    "an unknown option": ({"--weights": "unknown.safetensors"}, "`build options` must be among padding, norm_eps"),
+    "an option out of range": ({"--weights": "huge.safetensors"}, "`norm_eps` must be a number above 0, at most 1"),
+    "padding that torchvision lacks": (
+        {"--to": "torchvision", "--weights": "same.safetensors"},
+        '`padding` must be "symmetric" for torchvision',
+    ),
     "weights of another network": ({"arch": "efficientnet_v2_b0"}, "`weights` must be of the architecture"),
-    "other classes than the weights'": ({"--num-classes": 4}, "classifier.1.weight is 3x32 there and 4x32 in"),
+    "other classes than the weights'": ({"--num-classes": 4}, "classifier.1.weight: theirs 3x32, ours 4x32"),
     "what torchvision cannot say": (
         {"arch": "odd.json", "--to": "torchvision", "--weights": None},
         "`hidden channels of stage 2` must be multiples of 8, got 18",

@@ -141,6 +141,14 @@ def test_every_sampler_searches(data, tmp_path, sampler):
     assert (done.num_candidates, len(run.trials)) == (3, 3)
 
 
+def test_two_workers_time_alone_and_say_so(data, tmp_path):
+    trials = find(data, tmp_path / "run", budget=6, workers=2, timing_device="cpu")[0].trials
+    assert (trials["state"] == "measured").all()
+    assert trials["exclusive"].tolist() == [True] * 6
+    assert trials["timing_device"].tolist() == ["cpu"] * 6
+    assert trials[["paused_s", "lease_wait_s"]].ge(0).all(axis=None)
+
+
 def test_the_reward_as_the_only_objective(data, tmp_path):
     run, _ = find(data, tmp_path / "run", objective="reward", budget=3)
     assert run.folder.read_study().best_value == run.trials["reward"].max() == run.best["reward"]
@@ -277,6 +285,7 @@ BAD = {
     "unknown objective": (["--objective", "speed"], "`objective` must be known"),
     "unknown device": (["--device", "gpu"], "`device` must be a device name"),
     "a device that is not there": (["--device", "cuda:99"], "`device` must be on this machine"),
+    "a timing device that is not there": (["--timing-device", "cuda:99"], "`timing_device` must be on this machine"),
     "no budget": (["--budget", "0"], "`budget` must be at least 1, got 0"),
     "a negative budget": (["--budget", "-1"], "`budget` must be at least 1, got -1"),
     "negative workers": (["--workers", "-1"], "`workers` must be from 0"),

@@ -8,8 +8,12 @@ from nas.errors import invalid
 from nas.evaluation.processor import processor_name
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, setting: str = "device") -> torch.device:
     """Return the device called `name`, for example "cpu", "cuda:0" or "auto" (an accelerator where there is one).
+
+    Args:
+        name: Of the device.
+        setting: What messages call it.
 
     Raises:
         InvalidInputError: If torch knows no such device or this machine has none.
@@ -21,11 +25,11 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise invalid("device", "a device name like cpu or cuda:0", name, f"This machine has: {here}.") from None
+        raise invalid(setting, "a device name like cpu or cuda:0", name, f"This machine has: {here}.") from None
     if device.type == "cpu":
         return torch.device("cpu")
     if found is None or device.type != found.type or (device.index or 0) >= torch.accelerator.device_count():
-        raise invalid("device", "on this machine", name, f"This machine has: {here}.")
+        raise invalid(setting, "on this machine", name, f"This machine has: {here}.")
     return device
 
 
@@ -34,6 +38,14 @@ def device_name(device: torch.device) -> str:
     if device.type == "cpu":
         return processor_name()
     return str(torch.get_device_module(device).get_device_name(device))
+
+
+def physical_name(device: torch.device) -> str:
+    """Return a name for the hardware that is the same in all processes: CUDA_VISIBLE_DEVICES renumbers GPUs."""
+    if device.type == "cpu":
+        return "cpu"
+    index = device.index if device.index is not None else torch.accelerator.current_device_index()
+    return f"cuda-{torch.cuda.get_device_properties(index).uuid}" if device.type == "cuda" else f"{device.type}-{index}"
 
 
 def num_devices(kind: str) -> int:

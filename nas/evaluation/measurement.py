@@ -30,8 +30,8 @@ class Measurement:
             does not tell.
         fidelity: As `Fidelity` writes it.
         seed: Seed of initialisation, data order and augmentation.
-        device: For example "cpu" or "cuda:0".
-        device_name: For example "NVIDIA H100".
+        device: Where it was trained, for example "cpu" or "cuda:0".
+        device_name: Of the device that steps were timed on, for example "NVIDIA H100".
         dtype: What convolutions computed in, for example "float32".
         torch_version: For example "2.14.1".
         train_s: Seconds spent in proxy training and validation.
@@ -44,15 +44,20 @@ class Measurement:
         step_time_per_image_s: `step_time_s` / `step_batch_size`.
         num_timing_blocks: Blocks of steps of each of the two networks.
         timing_target_met: Whether the interval of `relative_step_time` became as narrow as was asked for.
-        timing_cached: Whether the timing is one that was kept from before.
         step_batch_reduced: Whether the batch that was asked for did not fit into memory.
         step_dtype: What convolutions of a timed step computed in.
         step_memory_format: Of images and weights in a timed step, "channels_last" or "contiguous".
         step_mode: "eager", "compile" or "cuda-graph".
         step_kind: "training" or "inference".
         compile_s: Seconds that compiling or capturing took, outside the timed steps; 0 in eager mode.
-        exclusive: Whether no other work of ours used the device while steps were timed.
-        lease_wait_s: Seconds waited for that.
+        timing_device: Where steps were timed.
+        exclusive: Whether no other process of the toolkit worked on the device while steps were timed.
+        lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
+        paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
+        num_timings: How many times it was timed: twice where the first time was not what others let expect, 0 where
+            the timing was kept from before or is predicted.
+        timing_source: "measured", or for example "predicted on NVIDIA H100".
+        timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
     """
 
     accuracy: float
@@ -84,15 +89,19 @@ class Measurement:
     step_time_per_image_s: float | None = None
     num_timing_blocks: int | None = None
     timing_target_met: bool | None = None
-    timing_cached: bool | None = None
     step_batch_reduced: bool | None = None
     step_dtype: str | None = None
     step_memory_format: str | None = None
     step_mode: str | None = None
     step_kind: str | None = None
     compile_s: float | None = None
+    timing_device: str | None = None
     exclusive: bool | None = None
     lease_wait_s: float | None = None
+    paused_s: float | None = None
+    num_timings: int | None = None
+    timing_source: str = "measured"
+    timing_error_fraction: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,22 +1,27 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from nas.data import Dataset, load_dataset
 from nas.evaluation.complexity import count_macs, count_params
-from nas.evaluation.device import device_name, resolve_device
+from nas.evaluation.device import device_name, physical_name, resolve_device
+from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
+from nas.evaluation.lease import Lease, open_lease
 from nas.evaluation.measurement import Measurement
+from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_setup import StepSetup
-from nas.evaluation.step_time import StepTimer, no_lease
+from nas.evaluation.step_time import StepTimer
+from nas.evaluation.step_times import MeasuredStepTimes, PredictedStepTimes, StepTimes
+from nas.evaluation.stopwatch import synchronize
 from nas.evaluation.timing_cache import TimingCache
+from nas.evaluation.timing_history import TimingHistory
 from nas.evaluation.timing_statistics import Effort
 from nas.models import build_model
 from nas.spec import ArchSpec
@@ -42,9 +47,11 @@ class ProxyFactory:
         data_seed: Seed of the split.
         reference: The network that step time and parameters are relative to.
         device: For example "cpu" or "cuda:0".
+        timing_device: Where steps are timed; None means on `device`. As the process that calls this numbers devices.
         recipe: Of proxy training.
         setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
         timings: File in which timings are kept and looked up; None for nowhere.
+        target_device: Whose step times are predicted instead of this machine's measured.
     """
 
     data: str
@@ -53,33 +60,68 @@ class ProxyFactory:
     data_seed: int
     reference: ArchSpec
     device: str
+    timing_device: str | None = None
     recipe: Recipe = PROXY_RECIPE
     setup: StepSetup | None = None
     timings: Path | None = None
+    target_device: DeviceProfile | None = None
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
-        if device.type == "cpu":
+        timing_device = device if self.timing_device is None else resolve_device(self.timing_device, "timing_device")
+        if "cpu" in (device.type, timing_device.type):
             # Small networks train fastest with one thread a process, and several processes.
             torch.set_num_threads(1)
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
-        cache = TimingCache(self.timings) if self.timings is not None else None
-        return ProxyEvaluator(dataset, self.reference, device, self.recipe, setup=self.setup, cache=cache)
+        lease = _device_lease(device)
+        same = physical_name(timing_device) == physical_name(device)
+        return ProxyEvaluator(
+            dataset,
+            self.reference,
+            device,
+            lease=lease,
+            step_times=self._step_times(dataset, timing_device, lease if same else _device_lease(timing_device)),
+            step_image_size=self.setup.image_size if self.setup is not None else None,
+            recipe=self.recipe,
+        )
+
+    def _step_times(self, dataset: Dataset, device: torch.device, lease: Lease) -> StepTimes:
+        """Return what times steps on a device under its lease, or predicts them for another."""
+        classes, channels = dataset.num_classes, dataset.in_channels
+        if self.target_device is not None:
+            target = self.target_device.reshaped(num_classes=classes, in_channels=channels)
+            return PredictedStepTimes(target, self.reference)
+        setup = self.setup or StepSetup(batch_size=self.recipe.batch_size)
+        timer = StepTimer(
+            self.reference,
+            setup,
+            num_classes=classes,
+            in_channels=channels,
+            recipe=self.recipe,
+            device=device,
+            effort=PROXY_EFFORT,
+            cache=TimingCache(self.timings) if self.timings is not None else None,
+            exclusive=lease.exclusive,
+        )
+        shape = StepShape(setup.batch_size, classes, channels, setup.image_size)
+        return MeasuredStepTimes(timer, lease, TimingHistory(shape))
 
 
 class ProxyEvaluator:
     """Measures candidates on one data set and one device.
 
+    Work on a device is done under its lease: other processes of the toolkit pause while steps are timed.
+
     Args:
         dataset: Moved to the device and held there.
         reference: The network that step time and parameters are relative to.
-        device: Where everything runs.
+        device: Where training runs.
+        lease: On that device.
+        step_times: Says what a step takes.
+        step_image_size: At which multiply-adds are counted; None means each network's own training size.
         recipe: Of proxy training.
-        setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
-        cache: Where timings are kept.
-        exclusive: See `StepTimer`.
     """
 
     def __init__(
@@ -87,26 +129,16 @@ class ProxyEvaluator:
         dataset: Dataset,
         reference: ArchSpec,
         device: torch.device,
-        recipe: Recipe = PROXY_RECIPE,
         *,
-        setup: StepSetup | None = None,
-        cache: TimingCache | None = None,
-        exclusive: Callable[[], AbstractContextManager[bool]] = no_lease,
+        lease: Lease,
+        step_times: StepTimes,
+        step_image_size: int | None = None,
+        recipe: Recipe = PROXY_RECIPE,
     ) -> None:
-        self.dataset, self.reference, self.device, self.recipe = dataset.to(device), reference, device, recipe
+        self.dataset, self.device, self.recipe = dataset.to(device), device, recipe
+        self.step_times = step_times
+        self._lease, self._step_image_size = lease, step_image_size
         self._reference_params = count_params(self._build(reference))
-        self.setup = setup or StepSetup(batch_size=recipe.batch_size)
-        self._timer = StepTimer(
-            reference,
-            self.setup,
-            num_classes=dataset.num_classes,
-            in_channels=dataset.in_channels,
-            recipe=recipe,
-            device=device,
-            effort=PROXY_EFFORT,
-            cache=cache,
-            exclusive=exclusive,
-        )
 
     def __call__(self, job: Job) -> Measurement:
         """Measure one candidate.
@@ -115,14 +147,11 @@ class ProxyEvaluator:
             DivergedError: If its loss does not stay finite.
             torch.OutOfMemoryError: If it does not fit.
         """
-        start = time.perf_counter()
-        model = self._build(job.spec)
-        num_params = count_params(model)
-        size = self.setup.image_size or job.spec.train_image_size
-        num_macs = count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
+        start, paused_s = time.perf_counter(), self._lease.paused_s
+        with self._lease.shared():
+            num_params, num_macs = self._count(job.spec)
         timed_from = time.perf_counter()
-        cached = self._timer.find(job.spec)
-        step_time = cached or self._timer.measure(job.spec)
+        step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
         accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
@@ -140,30 +169,37 @@ class ProxyEvaluator:
             dtype=str(compute_dtype(self.device)).removeprefix("torch."),
             torch_version=torch.__version__,
             train_s=end - trained_from,
-            timing_s=trained_from - timed_from,
+            timing_s=trained_from - timed_from - (step_time["lease_wait_s"] or 0.0),
             wall_s=end - start,
-            timing_cached=cached is not None,
-            step_dtype=self._timer.dtype,
-            step_memory_format=self.setup.memory_format,
-            step_mode=self.setup.mode,
-            step_kind=self.setup.kind,
-            **step_time.to_dict(),
+            paused_s=self._lease.paused_s - paused_s,
+            **step_time,
         )
 
+    def _count(self, spec: ArchSpec) -> tuple[int, int]:
+        """Return parameters and multiply-adds."""
+        model, size = self._build(spec), self._step_image_size or spec.train_image_size
+        return count_params(model), count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
+
     def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:
-        """Train `spec` from scratch and validate it.
+        """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
 
         Returns:
             Top-1 accuracy on the validation split, 0 to 1, and the training loss at the end.
         """
-        torch.manual_seed(seed)
-        trainer = Trainer(self._build(spec), self.recipe, self.device)
-        train, val = self.dataset.train, self.dataset.val
-        data = train.subset(min(fidelity.train_images, len(train)))
-        normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
-        loss = fit(trainer, data, fidelity.epochs, normalise, seed)
-        reestimate_batch_norm(trainer.model, data, normalise)
-        return validate(trainer.model, val, normalise).accuracy, loss
+        pause = self._lease.yield_
+        with self._lease.shared():
+            torch.manual_seed(seed)
+            trainer = Trainer(self._build(spec), self.recipe, self.device)
+            train, val = self.dataset.train, self.dataset.val
+            data = train.subset(min(fidelity.train_images, len(train)))
+            normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
+            loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause)
+            reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
+            return validate(trainer.model, val, normalise, pause).accuracy, loss
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)
+
+
+def _device_lease(device: torch.device) -> Lease:
+    return open_lease(physical_name(device), partial(synchronize, device))

@@ -5,7 +5,7 @@ from nas.execution.executor import Executor, InProcessExecutor
 from nas.execution.job import Failure, Outcome
 from nas.execution.loop import search_loop
 from nas.execution.recovery import recover
-from nas.execution.workers import WorkerPool, visible_gpus, worker_environments
+from nas.execution.workers import WorkerPool, reserve_timing_gpu, visible_gpus, worker_environments
 
 __all__ = [
     "Evaluate",
@@ -17,6 +17,7 @@ __all__ = [
     "Outcome",
     "WorkerPool",
     "recover",
+    "reserve_timing_gpu",
     "search_loop",
     "visible_gpus",
     "worker_environments",

@@ -28,6 +28,7 @@ from nas.execution.events import (
 from nas.execution.executor import Executor
 from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
+from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.signals import StopSignals
 from nas.optimization.objectives import Objective, measurement_reward
@@ -70,6 +71,7 @@ def search_loop(
     warm_start: bool,
     on_event: Callable[[Event], None],
     common_seed: bool = True,
+    prescreen: Prescreen | None = None,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -90,6 +92,7 @@ def search_loop(
         on_event: Is told what happens, in this thread and as it happens.
         common_seed: Give every candidate the same seed, hence the same data order and augmentation, which takes noise
             out of comparisons; otherwise each network has its own.
+        prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -110,9 +113,13 @@ def search_loop(
             seed=seed,
             on_event=on_event,
             common_seed=common_seed,
+            prescreen=prescreen,
             ledger=Ledger.read(study),
         )
-        on_event(Opened(budget, tuple(_past(study))))
+        past = tuple(_past(study))
+        for candidate in past:
+            search.learn(candidate)
+        on_event(Opened(budget, past))
         if warm_start:
             search.enqueue_references()
         finished = search.run(signals)
@@ -140,11 +147,22 @@ class _Search:
     seed: int
     on_event: Callable[[Event], None]
     common_seed: bool
+    prescreen: Prescreen | None
     ledger: Ledger
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
     unseen: dict[Key, Params] | None = None
+
+    def learn(self, candidate: Measured | Failed) -> None:
+        """Let the prescreen know what a candidate's step took."""
+        if self.prescreen is not None and isinstance(candidate, Measured):
+            self.prescreen.add(candidate.spec, candidate.measurement.relative_step_time)
+
+    def _excess(self, spec: ArchSpec) -> float:
+        """Return how far a candidate is outside the space's bounds, or beyond the prescreen's limit."""
+        excess = self.space.excess(spec)
+        return excess if excess > 0 or self.prescreen is None else self.prescreen.excess(spec)
 
     def enqueue_references(self) -> None:
         trials = self.study.get_trials(deepcopy=False)
@@ -202,7 +220,7 @@ class _Search:
         if origin is None:
             origin = "sampler"
             trial.set_user_attr(ORIGIN, origin)
-        excess = self.space.excess(spec)
+        excess = self._excess(spec)
         key = key_of(spec)
         if excess > 0:
             self.ledger.num_free_asks += 1
@@ -235,7 +253,9 @@ class _Search:
             self.on_event(Failed(job.number, job.spec, outcome.reason))
         else:
             tell_measured(self.study, trial, outcome, self.objective)
-            self.on_event(Measured(job.number, job.spec, outcome, measurement_reward(outcome)))
+            measured = Measured(job.number, job.spec, outcome, measurement_reward(outcome))
+            self.learn(measured)
+            self.on_event(measured)
         self.ledger.evaluated[key] = job.number
         for repeat in self.repeats.pop(key):
             self._tell_repeat(repeat, job.number)
@@ -252,19 +272,22 @@ class _Search:
         self.executor.close(cancel=True)
         recover(self.study, self.space, self.objective)
 
-    def _is_new(self, key: Key) -> bool:
-        return key not in self.ledger.evaluated and key not in self.repeats
+    def _is_new(self, spec: ArchSpec) -> bool:
+        key = key_of(spec)
+        if key in self.ledger.evaluated or key in self.repeats:
+            return False
+        return self.prescreen is None or self.prescreen.excess(spec) <= 0
 
     def _find_unseen(self) -> Params | None:
-        """Return a random network inside the bounds that was never evaluated and is not running, or None."""
+        """Return a random network inside the bounds and limits that was never evaluated and is not running, or None."""
         rng = np.random.default_rng([self.seed, self.ledger.next_draw])
         if self.space.num_configurations > _ENUMERATED:
             draws = (self.space.sample(rng) for _ in range(_SAMPLED))
-            return next((params for params in draws if self._is_new(key_of(self.space.decode(params)))), None)
+            return next((params for params in draws if self._is_new(self.space.decode(params))), None)
         if self.unseen is None:
             self.unseen = _enumerate(self.space)
-        self.unseen = {key: params for key, params in self.unseen.items() if self._is_new(key)}
-        return list(self.unseen.values())[int(rng.integers(len(self.unseen)))] if self.unseen else None
+        unseen = [params for params in self.unseen.values() if self._is_new(self.space.decode(params))]
+        return unseen[int(rng.integers(len(unseen)))] if unseen else None
 
 
 def _enumerate(space: SearchSpace) -> dict[Key, Params]:

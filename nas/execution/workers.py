@@ -32,7 +32,9 @@ _MAX_STARTS = 2
 _CLOSE_GRACE_S = 5.0
 
 
-def worker_environments(device: str, num_workers: int, gpus: Sequence[str] = ()) -> list[dict[str, str]]:
+def worker_environments(
+    device: str, num_workers: int, gpus: Sequence[str] = (), timing_gpu: str | None = None
+) -> list[dict[str, str]]:
     """Return the environment variables of each worker.
 
     Args:
@@ -40,13 +42,15 @@ def worker_environments(device: str, num_workers: int, gpus: Sequence[str] = ())
         num_workers: How many.
         gpus: For device "cuda": what to deal out round robin as CUDA_VISIBLE_DEVICES, for example ["0", "1"]; empty
             leaves the environment as it is.
+        timing_gpu: One that all workers of dealt out GPUs see besides, as their second: cuda:1.
     """
     if num_workers < 1:
         raise invalid("workers", "at least 1", num_workers, "Leave it out for the default.")
     if device == "cpu":
         return [{"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} for _ in range(num_workers)]
     if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} for index in range(num_workers)]
+        seen = [gpu if timing_gpu is None else f"{gpu},{timing_gpu}" for gpu in gpus]
+        return [{"CUDA_VISIBLE_DEVICES": seen[index % len(seen)]} for index in range(num_workers)]
     return [{} for _ in range(num_workers)]
 
 
@@ -55,6 +59,23 @@ def visible_gpus(count: int) -> list[str]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = [name.strip() for name in allowed.split(",")] if allowed else [str(index) for index in range(count)]
     return names[:count]
+
+
+def reserve_timing_gpu(gpus: Sequence[str], timing_device: str | None) -> tuple[list[str], str | None]:
+    """Take the GPU that steps are timed on out of those that are dealt out.
+
+    Args:
+        gpus: What is to be dealt out, in the order in which this process numbers them.
+        timing_device: As this process calls it, for example "cuda:1"; None for where training is.
+
+    Returns:
+        The GPUs to train on, and the one to time on; None if that is none of them.
+    """
+    kind, _, index = (timing_device or "").partition(":")
+    if kind != "cuda" or not gpus:
+        return list(gpus), None
+    chosen = int(index or 0)
+    return [gpu for place, gpu in enumerate(gpus) if place != chosen], gpus[chosen]
 
 
 @dataclass(slots=True)

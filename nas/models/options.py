@@ -53,7 +53,7 @@ class BuildOptions:
         for name in ("norm_eps", "norm_momentum"):
             value = getattr(self, name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not 0 < value <= 1:
+            if not is_number or not 0 < value <= 1:  # Which nan is not either.
                 raise invalid(name, "a number above 0, at most 1", value, "Correct the value.")
             object.__setattr__(self, name, float(value))
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +34,9 @@ _MUST_MATCH = {
     "in_channels": "channels of the images",
     "objective": "objective",
     "fidelity": "fidelity",
+    "step": "step that is timed",
+    "target_device": "device that step times are predicted for",
+    "target_device_digest": "content of the file of the device that step times are predicted for",
 }
 
 
@@ -58,6 +61,9 @@ class Manifest:
         hardware: Machine, system, processor, number of CPUs, and the device.
         git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
         created_utc: ISO 8601, UTC.
+        step: What a timed step is, where it is not the proxy's own training step; "" where it is.
+        target_device: Name of the device that step times are predicted for; "" where they are measured.
+        target_device_digest: Changes with the content of that device's file.
     """
 
     space: str
@@ -76,6 +82,9 @@ class Manifest:
     hardware: dict[str, Any]
     git: dict[str, Any] | None
     created_utc: str
+    step: str = ""
+    target_device: str = ""
+    target_device_digest: str = ""
 
     @classmethod
     def collect(
@@ -91,6 +100,9 @@ class Manifest:
         seed: int,
         settings: Mapping[str, Any],
         device: str,
+        step: str = "",
+        target_device: str = "",
+        target_device_digest: str = "",
     ) -> "Manifest":
         """Describe a run that is about to start in this process; `device` is for example "cpu" or "cuda:0"."""
         return cls(
@@ -110,6 +122,9 @@ class Manifest:
             hardware=_hardware(device),
             git=_git_state(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            step=step,
+            target_device=target_device,
+            target_device_digest=target_device_digest,
         )
 
     @property
@@ -149,6 +164,8 @@ class Manifest:
         if kind != KIND:
             raise invalid("kind of the manifest", repr(KIND), kind, "The folder is of another kind or version.")
         known = {f.name for f in fields(cls)}
+        # What has a default came later: runs from before it lack it.
+        plain = {f.name: f.default for f in fields(cls) if f.default is not MISSING} | plain
         for key in [*plain, *known]:
             if key not in known or key not in plain:
                 raise invalid("manifest keys", "exactly those of a run", key, did_you_mean(key, known))
@@ -175,7 +192,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("space", "space_fingerprint", "data", "data_fingerprint", "objective", "fidelity"), str),
     **dict.fromkeys(("num_classes", "in_channels", "seed"), int),
     **dict.fromkeys(("settings", "versions", "hardware", "reference"), dict),
-    **dict.fromkeys(("command", "created_utc"), str),
+    **dict.fromkeys(("command", "created_utc", "step", "target_device", "target_device_digest"), str),
 }
 
 

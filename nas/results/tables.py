@@ -25,7 +25,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
     """Return the first rows of a front (columns as in `trials_frame`) for a terminal."""
     shown = front.head(max_rows)
     title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
-    table = Table(title=title)
+    table = Table(title=f"{title}{_predicted(front)}")
     for name in ("Rank", "Trial", "Accuracy", "Step (ms)", "Relative (IQR)", "Params", "MACs", "Reward"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("Architecture")
@@ -42,6 +42,16 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
             row["arch"],
         )
     return table
+
+
+def _predicted(front: pd.DataFrame) -> str:
+    """Return what a front's title says about step times that were not measured."""
+    predicted = front[front["timing_source"].ne("measured").fillna(False)]
+    if predicted.empty:
+        return ""
+    return (
+        f", step times {predicted['timing_source'].iloc[0]} (error {predicted['timing_error_fraction'].median():.0%})"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,14 @@ Normalise = Callable[[Tensor], Tensor]
 """From stored images, uint8 (N, C, H, W), to what the network reads: float, channels-last, at its image size."""
 
 
+BetweenBatches = Callable[[], None]
+"""Called after every batch, whose work may still be queued on the device: a place to let other work go first."""
+
+
+def nothing() -> None:
+    """Do nothing between batches."""
+
+
 def normaliser(dataset: Dataset, image_size: int | None = None) -> Normalise:
     """Return the normalisation by a data set's own mean and standard deviation, at one image size."""
     return partial(
@@ -128,6 +136,7 @@ def fit(
     normalise: Normalise,
     seed: int,
     on_step: Callable[[int, Tensor], None] | None = None,
+    between_batches: BetweenBatches = nothing,
 ) -> float:
     """Train over all epochs with the recipe's schedule.
 
@@ -138,6 +147,7 @@ def fit(
         normalise: From stored to network images.
         seed: Of data order and augmentation.
         on_step: Called with the number of the step, from 1, and its loss.
+        between_batches: Called after every step.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -156,6 +166,7 @@ def fit(
             raise DivergedError(f"training loss is {losses[-1].item()} at step {step + 1} of {total}")
         if on_step is not None:
             on_step(step + 1, losses[-1])
+        between_batches()
     tail = torch.stack(losses[-max(1, total // 10) :]).mean().item()
     if not math.isfinite(tail):
         raise DivergedError(f"training loss is {tail} at the end")
@@ -163,7 +174,13 @@ def fit(
 
 
 @torch.no_grad()
-def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise, num_batches: int = 8) -> None:
+def reestimate_batch_norm(
+    model: nn.Module,
+    data: ImageSet,
+    normalise: Normalise,
+    num_batches: int = 8,
+    between_batches: BetweenBatches = nothing,
+) -> None:
     """Replace BatchNorm's running statistics by the plain average over batches of training images.
 
     After few steps the running averages lag far behind the weights: accuracy can read as chance where they are fine.
@@ -184,17 +201,23 @@ def reestimate_batch_norm(model: nn.Module, data: ImageSet, normalise: Normalise
         if len(chosen) == size:
             with autocast(data.images.device):
                 model(normalise(data.images[chosen]))
+            between_batches()
     model.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
 @torch.no_grad()
-def predict(model: nn.Module, data: ImageSet, normalise: Normalise) -> Tensor:
+def predict(
+    model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
+) -> Tensor:
     """Return logits (N, num_classes) in evaluation mode."""
     was_training = model.training
     model.eval()
+    logits = []
     with autocast(data.images.device):
-        logits = [model(normalise(images)).float() for images in torch.split(data.images, EVAL_BATCH_SIZE)]
+        for images in torch.split(data.images, EVAL_BATCH_SIZE):
+            logits.append(model(normalise(images)).float())
+            between_batches()
     model.train(was_training)
     return torch.cat(logits)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from nas.data.dataset import ImageSet
-from nas.training.loop import Normalise, predict, reestimate_batch_norm
+from nas.training.loop import BetweenBatches, Normalise, nothing, predict, reestimate_batch_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,11 @@ def accuracy_stderr(accuracy: float, num_images: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / num_images)
 
 
-def validate(model: nn.Module, data: ImageSet, normalise: Normalise) -> Validation:
+def validate(
+    model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
+) -> Validation:
     """Measure a network on at least one image; it is left as it was."""
-    logits = predict(model, data, normalise)
+    logits = predict(model, data, normalise, between_batches)
     accuracy = (logits.argmax(1) == data.labels).double().mean().item()
     return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
 

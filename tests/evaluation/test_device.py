@@ -1,8 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from nas import InvalidInputError
-from nas.evaluation.device import device_name, num_devices, resolve_device
+from nas.evaluation.device import device_name, num_devices, physical_name, resolve_device
 
 HAS_ACCELERATOR = torch.accelerator.is_available()
 
@@ -26,6 +29,12 @@ def test_devices_that_are_not_here(name):
         resolve_device(name)
 
 
+def test_messages_use_the_name_of_the_setting():
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(InvalidInputError, match="`timing_device` must be"):
+            resolve_device(name, "timing_device")
+
+
 @pytest.mark.skipif(HAS_ACCELERATOR, reason="this machine has an accelerator")
 def test_auto_is_the_cpu_where_there_is_nothing_else():
     assert resolve_device("auto") == torch.device("cpu")
@@ -40,3 +49,18 @@ def test_auto_is_the_gpu_where_there_is_one():
     assert resolve_device("cuda:0") == torch.device("cuda:0")
     assert "NVIDIA" in device_name(torch.device("cuda:0"))
     assert num_devices("cuda") == torch.cuda.device_count()
+
+
+def test_all_processes_call_the_processors_by_one_name():
+    assert physical_name(torch.device("cpu")) == physical_name(resolve_device("cpu:0")) == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_is_known_whatever_it_is_numbered(monkeypatch):
+    name = physical_name(torch.device("cuda:0"))
+    assert name == physical_name(torch.device("cuda"))
+    uuid = name.removeprefix("cuda-")
+    code = "import torch; from nas.evaluation.device import physical_name; print(physical_name(torch.device('cuda:0')))"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"GPU-{uuid}")
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == name

@@ -2,6 +2,8 @@ import math
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import fields, replace
 
 import pytest
@@ -11,10 +13,15 @@ from nas import InvalidInputError
 from nas.complexity import complexity
 from nas.data import load_dataset
 from nas.errors import DivergedError
+from nas.evaluation.design import balanced_networks
+from nas.evaluation.device import physical_name
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
+from nas.evaluation.lease import Lease, lease_folder
 from nas.evaluation.measurement import Measurement
 from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.timing_history import MIN_HISTORY
+from tests.evaluation.lease_player import lock_state
 from tests.running import start
 from tests.stripes import SIZE, space, write_stripes
 
@@ -59,7 +66,7 @@ def test_a_measurement_is_complete(evaluator, device):
         if isinstance(value, float | int):
             assert math.isfinite(value), field.name
             assert value >= 0, field.name
-        elif field.name != "peak_memory_bytes":
+        elif field.name not in ("peak_memory_bytes", "timing_error_fraction"):
             assert value, field.name
     cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
     assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
@@ -67,8 +74,16 @@ def test_a_measurement_is_complete(evaluator, device):
     assert (found.fidelity, found.seed, found.device) == ("90x2", 5, str(device))
     assert (found.step_batch_size, found.step_image_size) == (15, SIZE)
     assert found.dtype == ("float32" if device.type == "cpu" else "bfloat16")
-    assert found.train_s + found.timing_s <= found.wall_s
+    assert found.train_s + found.timing_s + found.lease_wait_s <= found.wall_s
+    assert found.exclusive is True
+    assert found.timing_device == str(device)
     assert Measurement.from_dict(found.to_dict()) == found
+
+
+def test_a_time_that_others_do_not_explain_is_measured_again(evaluator):
+    for spec in balanced_networks(space, MIN_HISTORY):
+        evaluator.step_times.history.add(spec, 20.0 * spec.num_blocks)
+    assert evaluator(replace(JOB, fidelity=Fidelity(30, 1))).num_timings == 2
 
 
 def test_the_same_job_gives_the_same_accuracy_whatever_came_between(evaluator):
@@ -86,6 +101,45 @@ def test_the_same_job_gives_the_same_accuracy_in_a_fresh_process(data, tmp_path)
     process = start("-c", _EVALUATE, tmp_path / "job")
     out, err = process.communicate(timeout=120)
     assert [float(word) for word in out.split()] == [here.accuracy, here.train_loss], err
+
+
+def test_a_measurement_from_before_a_field_was_added_can_be_read(evaluator):
+    found = evaluator(JOB).to_dict()
+    older = {name: value for name, value in found.items() if name not in ("exclusive", "paused_s")}
+    assert Measurement.from_dict(older).to_dict() == {**found, "exclusive": None, "paused_s": None}
+    for wrong in ({**found, "new": 1}, {name: value for name, value in found.items() if name != "accuracy"}):
+        with pytest.raises(InvalidInputError, match=r"`measurement` must be one of this version, got .*(new|accuracy)"):
+            Measurement.from_dict(wrong)
+
+
+def test_work_shares_the_device_and_timing_has_it_alone(evaluator, device, monkeypatch):
+    """Looked at inside the timing and at every batch, at one of which a neighbour wants to time, and may."""
+    gate, room = (lease_folder() / f"{physical_name(device)}.{part}" for part in ("gate", "room"))
+    neighbour, timings, batches = Lease(physical_name(device)), [], []
+    time_blocks, pause = evaluator.step_times.timer._blocks, evaluator._lease.yield_
+
+    def time_once():
+        with neighbour.exclusive(60) as alone:
+            timings.append(("neighbour", lock_state(room), alone))
+
+    def watched_blocks(candidate, reference):
+        timings.append(("own", lock_state(room), True))
+        return time_blocks(candidate, reference)
+
+    def watched_pause():
+        batches.append(lock_state(room))
+        if len(batches) == 3:
+            threading.Thread(target=time_once).start()
+            while lock_state(gate) != "alone":
+                time.sleep(0.001)
+        pause()
+
+    monkeypatch.setattr(evaluator.step_times.timer, "_blocks", watched_blocks)
+    monkeypatch.setattr(evaluator._lease, "yield_", watched_pause)
+    assert evaluator(JOB).paused_s > 0
+    assert timings == [("own", "alone", True), ("neighbour", "alone", True)]
+    # 90 images in batches of 15, twice; one batch to re-estimate BatchNorm, one to validate.
+    assert batches == ["shared"] * (2 * 6 + 1 + 1)
 
 
 def test_seed_fidelity_and_network_each_matter(evaluator):
@@ -122,6 +176,8 @@ def test_a_candidate_that_diverges_says_so(data, device):
 def test_what_the_user_must_correct_is_known_when_it_is_built(data):
     with pytest.raises(InvalidInputError, match="`device` must be"):
         factory(data, "nowhere")()
+    with pytest.raises(InvalidInputError, match="`timing_device` must be"):
+        factory(data, "cpu", timing_device="nowhere")()
     with pytest.raises(InvalidInputError, match="`data` must be"):
         factory(f"{data}/missing", "cpu")()
 

@@ -20,6 +20,7 @@ from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.measurement import Measurement
 from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
+from nas.execution.prescreen import Prescreen
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
@@ -180,6 +181,7 @@ def search(
     warm_start: bool = True,
     make_sampler: SamplerMaker | None = None,
     common_seed: bool = True,
+    prescreen: Prescreen | None = None,
 ) -> Finished:
     return search_loop(
         study,
@@ -193,6 +195,7 @@ def search(
         warm_start=warm_start,
         on_event=events.append if events is not None else lambda event: None,
         common_seed=common_seed,
+        prescreen=prescreen,
     )
 
 

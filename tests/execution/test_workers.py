@@ -12,7 +12,16 @@ import pytest
 
 from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.measurement import Measurement
-from nas.execution import Evaluate, Failure, Job, Outcome, WorkerPool, visible_gpus, worker_environments
+from nas.execution import (
+    Evaluate,
+    Failure,
+    Job,
+    Outcome,
+    WorkerPool,
+    reserve_timing_gpu,
+    visible_gpus,
+    worker_environments,
+)
 from tests.execution.support import FIDELITY, Analytic, is_alive, log_lines, make_space, measure
 
 SPEC = make_space().reference
@@ -185,6 +194,19 @@ def test_environments() -> None:
         worker_environments("cpu", 0)
     with pytest.raises(InvalidInputError, match="`workers`"):
         WorkerPool(Curious(), [])
+
+
+def test_every_worker_times_on_the_gpu_that_none_trains_on() -> None:
+    training, timing = reserve_timing_gpu(["4", "7", "9"], "cuda:1")
+    assert (training, timing) == (["4", "9"], "7")
+    dealt = [env["CUDA_VISIBLE_DEVICES"] for env in worker_environments("cuda", 3, training, timing)]
+    assert dealt == ["4,7", "9,7", "4,7"]
+    assert reserve_timing_gpu(["4", "7"], "cuda") == (["7"], "4")
+    for elsewhere in (None, "cpu", "mps:0"):
+        assert reserve_timing_gpu(["4", "7"], elsewhere) == (["4", "7"], None)
+    # One device, or one that was named: workers see what this process sees, by the same names.
+    assert reserve_timing_gpu([], "cuda:1") == ([], None)
+    assert worker_environments("cuda", 2, [], None) == [{}] * 2
 
 
 def test_is_alive_knows_the_dead() -> None:

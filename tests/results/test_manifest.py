@@ -27,6 +27,12 @@ def test_it_says_what_it_was_made_with(manifest):
     assert "pytest" in manifest.command
 
 
+def test_a_manifest_from_before_target_devices_can_be_read(manifest):
+    plain = json.loads(manifest.to_json())
+    del plain["target_device"], plain["target_device_digest"]
+    assert Manifest.from_json(json.dumps(plain)) == manifest
+
+
 def change(plain, key, value):
     plain[key] = value
 
@@ -63,6 +69,8 @@ def test_a_resume_may_change_seed_budget_and_device(manifest):
         ({"in_channels": 1}, "channels of the images"),
         ({"objective": "reward"}, "objective: pareto"),
         ({"fidelity": "4000x1"}, "fidelity: 2000x1"),
+        ({"target_device": "H100"}, "device that step times are predicted for"),
+        ({"target_device_digest": "beef"}, "content of the file of the device"),
     ],
 )
 def test_a_resume_with_something_else_says_what_differs(manifest, changes, message):

@@ -60,6 +60,13 @@ def test_front_table_shows_the_first_rows_with_their_noise(searched):
     assert shown(front_table(run.pareto.iloc[:0]))
 
 
+def test_the_front_says_where_step_times_are_not_measured(searched):
+    front = load(searched.path).pareto
+    assert "predicted" not in shown(front_table(front))
+    predicted = front.assign(timing_source="predicted on H100", timing_error_fraction=0.052)
+    assert "step times predicted on H100 (error 5%)" in shown(front_table(predicted))
+
+
 def test_family_tables_show_the_cost_at_the_eval_size():
     (member,) = family_members({"S": S}, num_classes=1000, in_channels=3)
     assert member.num_params == 21_458_488

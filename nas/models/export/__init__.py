@@ -7,7 +7,7 @@ they import when they run.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nas.models.export.automl import automl_file
 from nas.models.export.network import Network
@@ -18,6 +18,9 @@ from nas.models.export.table import json_file, markdown_file
 from nas.models.export.timm import timm_file
 from nas.models.export.torchvision import torchvision_file
 
+if TYPE_CHECKING:
+    from nas.models.weights.layouts import Layout
+
 __all__ = ["EXPORTERS", "Exporter", "Network"]
 
 
@@ -26,16 +29,18 @@ class Exporter:
     """Attributes:
     render: Returns the file's content; raises InvalidInputError for what the target cannot express.
     weights: Where trained weights go: "inside" the file, in a file of their own "beside" it, or "nowhere".
+    layout: Whose names weights beside it have.
     """
 
     render: Callable[[Network], str | bytes]
     weights: Literal["inside", "beside", "nowhere"]
+    layout: "Layout" = "torchvision"
 
 
 EXPORTERS: Mapping[str, Exporter] = {
     "onnx": Exporter(onnx_file, "inside"),
     "torch-export": Exporter(program_file, "inside"),
-    "timm": Exporter(timm_file, "nowhere"),
+    "timm": Exporter(timm_file, "beside", "timm"),
     "torchvision": Exporter(torchvision_file, "beside"),
     "automl": Exporter(automl_file, "nowhere"),
     "python": Exporter(standalone_file, "beside"),

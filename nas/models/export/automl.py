@@ -63,7 +63,7 @@ def parse_automl_blocks(strings: Sequence[str], *, head_channels: int = 1280, st
 
 def automl_file(network: Network) -> str:
     """Return a Python file of plain data: the block strings, and the settings of hparams.py that go with them."""
-    spec = network.spec
+    spec, options = network.spec, network.options
     return _FILE.format(
         summary=spec.summary,
         arch_id=spec.arch_id,
@@ -72,6 +72,9 @@ def automl_file(network: Network) -> str:
         head_channels=spec.head_channels,
         dropout=spec.dropout,
         survival=1 - spec.stochastic_depth,
+        norm_momentum=1 - options.norm_momentum,
+        norm_eps=options.norm_eps,
+        padding=_SYMMETRIC if options.padding == "symmetric" else "",
         num_classes=network.num_classes,
         train_size=spec.train_image_size,
         eval_size=spec.eval_image_size or spec.train_image_size,
@@ -103,6 +106,11 @@ def _parse(number: int, string: str) -> tuple[int, StageSpec]:
 _INTEGERS = "_".join(f"{key}(?P<{key}>[0-9]{{1,5}})" for key in "rkseio")
 _BLOCK = re.compile(_INTEGERS + r"(?:_se(?P<se>[0-9]+(?:\.[0-9]+)?(?:e-[0-9]+)?))?(?:_c(?P<c>[01]))?")
 
+_SYMMETRIC = """\
+# The network pads symmetrically. The released code pads as TensorFlow does ("same"), so at even image sizes the same
+# weights give slightly other logits there.
+"""
+
 _STEM_OF_STRIDE_1 = """\
 # The stem of this network has stride 1. The released code has strides=2 written into the class Stem
 # (effnetv2_model.py): change it there, else it builds another network.
@@ -112,12 +120,10 @@ STEM_STRIDE = 1
 _FILE = '''\
 """{summary}
 
-A network of the EfficientNetV2 family, architecture {arch_id}, as block strings of google/automl's efficientnetv2:
+A network of the EfficientNetV2 family, architecture {arch_id}, as block strings for google/automl's code:
 
-    config = get_model_config("efficientnetv2-s")
+    config = copy.deepcopy(hparams.base_config)
     config.override(dict(model=dict(blocks_args=BlockDecoder().decode(BLOCKS), **MODEL), train=TRAIN, eval=EVAL))
-
-That code pads as TensorFlow does ("same"), so at even image sizes the same weights give slightly other logits there.
 """
 
 NAME = {name}
@@ -129,6 +135,8 @@ MODEL = {{
     "feature_size": {head_channels},
     "dropout_rate": {dropout!r},
     "survival_prob": {survival!r},
+    "bn_momentum": {norm_momentum!r},
+    "bn_epsilon": {norm_eps!r},
     "width_coefficient": 1.0,
     "depth_coefficient": 1.0,
     # Channels stay as they are written.
@@ -137,4 +145,4 @@ MODEL = {{
 }}
 TRAIN = {{"isize": {train_size}}}
 EVAL = {{"isize": {eval_size}}}
-{stem}'''
+{padding}{stem}'''

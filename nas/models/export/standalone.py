@@ -3,12 +3,16 @@
 Its parameters have torchvision's names, as the shared builder's have, so that weights of either load by name.
 """
 
+from collections.abc import Mapping
+
 from nas.models.export.network import Network
+from nas.models.options import Init
 
 
 def standalone_file(network: Network) -> str:
     """Return a Python file whose `create(num_classes, in_channels)` builds the network."""
-    spec = network.spec
+    spec, options = network.spec, network.options
+    pads_same = options.padding == "same"
     rows = (
         (s.block, s.expand_ratio, s.kernel_size, s.stride, s.out_channels, s.num_layers, s.se_ratio)
         for s in spec.stages
@@ -20,6 +24,11 @@ def standalone_file(network: Network) -> str:
         "ROWS": "\n".join(f"    {row!r}," for row in rows),
         "STEM": f"{spec.stem_channels}, {spec.stem_stride}",
         "HEAD": spec.head_channels,
+        "NORM": f"{options.norm_eps!r}, {options.norm_momentum!r}",
+        "SAME_CONV": _SAME_CONV if pads_same else "",
+        "CHOICE": _CHOICE if pads_same else "",
+        "CONV": "conv_class" if pads_same else "nn.Conv2d",
+        "FAN_OUT": _FAN_OUTS[options.init],
         "DROPOUT": f"{spec.dropout!r}, {spec.stochastic_depth!r}",
         "NUM_CLASSES": network.num_classes,
         "IN_CHANNELS": network.in_channels,
@@ -27,6 +36,29 @@ def standalone_file(network: Network) -> str:
     }
     return _FILE % values
 
+
+_FAN_OUTS: Mapping[Init, str] = {
+    "google": "module.out_channels // module.groups",
+    "torchvision": "module.out_channels",
+}
+
+_SAME_CONV = '''
+
+class SameConv2d(nn.Conv2d):
+    """A convolution of stride 2 that pads even sides as TensorFlow does: one pixel less before than behind."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        if height % 2 and width % 2:
+            return super().forward(images)
+        behind = self.kernel_size[0] // 2
+        padded = nn.functional.pad(images, (behind - 1 + width % 2, behind, behind - 1 + height % 2, behind))
+        return nn.functional.conv2d(padded, self.weight, stride=self.stride, groups=self.groups)
+'''
+
+_CHOICE = """\
+    conv_class = SameConv2d if stride > 1 and kernel > 1 else nn.Conv2d
+"""
 
 _FILE = '''\
 """%(SUMMARY)s
@@ -52,12 +84,13 @@ STAGES = [
 STEM_CHANNELS, STEM_STRIDE = %(STEM)s
 HEAD_CHANNELS = %(HEAD)d
 DROPOUT, STOCHASTIC_DEPTH = %(DROPOUT)s
-
+NORM_EPS, NORM_MOMENTUM = %(NORM)s
+%(SAME_CONV)s
 
 def conv_norm(ins: int, outs: int, kernel: int = 1, stride: int = 1, groups: int = 1, silu: bool = True) -> nn.Module:
     """A convolution and BatchNorm, then SiLU unless it is to be linear."""
-    conv = nn.Conv2d(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(outs, eps=1e-3)]
+%(CHOICE)s    conv = %(CONV)s(ins, outs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(outs, NORM_EPS, NORM_MOMENTUM)]
     return nn.Sequential(*layers, nn.SiLU(inplace=True)) if silu else nn.Sequential(*layers)
 
 
@@ -132,9 +165,9 @@ class Network(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """EfficientNetV2's initialisation: normal with variance 2 / fan-out of one group, dense uniform."""
+    """EfficientNetV2's initialisation: normal with variance 2 / fan-out, dense uniform."""
     if isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] ** 2 * module.out_channels // module.groups
+        fan_out = module.kernel_size[0] ** 2 * %(FAN_OUT)s
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.errors import invalid
 from nas.models.export.network import Network
+from nas.models.options import DEFAULT_OPTIONS, BuildOptions
 from nas.spec import ArchSpec, BlockSpec, StageSpec
 
 _OTHERS = "Change it, or export the network with --to python."
@@ -19,11 +20,12 @@ class TimmDefinition:
     """Use it with timm alone, where the stem's stride is 2:
 
         EfficientNet(decode_arch_def(found.arch_def), act_layer=nn.SiLU, round_chs_fn=int,
-                     norm_layer=partial(nn.BatchNorm2d, eps=1e-3), **found.kwargs)
+                     norm_layer=partial(nn.BatchNorm2d, eps=options.norm_eps, momentum=options.norm_momentum),
+                     **found.kwargs)
 
     Attributes:
         arch_def: One list of block strings a stage.
-        kwargs: Further arguments of `timm.models.efficientnet.EfficientNet`, plain numbers all.
+        kwargs: Further arguments of `timm.models.efficientnet.EfficientNet`, plain values all.
         stem_stride: timm's stem has stride 2; where this is 1, set `model.conv_stem.stride` to (1, 1) afterwards.
     """
 
@@ -32,8 +34,10 @@ class TimmDefinition:
     stem_stride: int
 
 
-def timm_definition(spec: ArchSpec) -> TimmDefinition:
+def timm_definition(spec: ArchSpec, options: BuildOptions = DEFAULT_OPTIONS) -> TimmDefinition:
     """Return the definition from which timm builds the same network: same layers, shapes and order of weights.
+
+    timm draws new weights as the options' init "google", whatever theirs is.
 
     Raises:
         InvalidInputError: If timm would round a block's hidden or squeezed channels to another number.
@@ -46,7 +50,7 @@ def timm_definition(spec: ArchSpec) -> TimmDefinition:
         strings.append([_block_string(stage)])
         in_channels = stage.out_channels
         output_stride *= stage.stride
-    kwargs = {
+    kwargs: dict[str, Any] = {
         "stem_size": spec.stem_channels,
         "num_features": spec.head_channels,
         "fix_stem": True,
@@ -55,6 +59,8 @@ def timm_definition(spec: ArchSpec) -> TimmDefinition:
         "drop_rate": spec.dropout,
         "drop_path_rate": spec.stochastic_depth,
     }
+    if options.padding == "same":
+        kwargs["pad_type"] = "same"
     return TimmDefinition(strings, kwargs, spec.stem_stride)
 
 
@@ -64,13 +70,14 @@ def timm_file(network: Network) -> str:
     Raises:
         InvalidInputError: As `timm_definition`.
     """
-    spec = network.spec
-    definition = timm_definition(spec)
+    spec, options = network.spec, network.options
+    definition = timm_definition(spec, options)
     return _FILE.format(
         summary=spec.summary,
         arch_id=spec.arch_id,
         name=ascii(spec.name),
         arch_def="\n".join(f"    {strings!r}," for strings in definition.arch_def),
+        norm=f"eps={options.norm_eps!r}, momentum={options.norm_momentum!r}",
         kwargs="\n".join(f"        {name}={value!r}," for name, value in definition.kwargs.items()),
         num_classes=network.num_classes,
         in_channels=network.in_channels,
@@ -144,7 +151,7 @@ def create(num_classes: int = {num_classes}, in_chans: int = {in_channels}) -> E
         num_classes=num_classes,
         in_chans=in_chans,
         act_layer=nn.SiLU,
-        norm_layer=partial(nn.BatchNorm2d, eps=1e-3),
+        norm_layer=partial(nn.BatchNorm2d, {norm}),
         round_chs_fn=int,  # Channels stay as they are written above.
 {kwargs}
     )

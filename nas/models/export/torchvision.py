@@ -2,7 +2,8 @@
 
 torchvision (0.29) rounds hidden channels, and all channels of MBConv stages, to multiples of 8. Its MBConv always has
 squeeze-excitation to a quarter of the block's input, its Fused-MBConv never. Its stem reads 3 channels and has stride
-2; the file puts another convolution there where that is needed. Head and stem channels are free.
+2; the file puts another convolution there where that is needed. Head and stem channels are free. It pads symmetrically.
+New weights are drawn as torchvision draws them.
 """
 
 from nas.errors import InvalidInputError, invalid
@@ -35,9 +36,12 @@ def torchvision_file(network: Network) -> str:
     """Return a Python file whose `create(num_classes, in_channels)` builds the network with torchvision.
 
     Raises:
-        InvalidInputError: As `torchvision_rows`.
+        InvalidInputError: As `torchvision_rows`, or if the network pads as TensorFlow does.
     """
-    spec = network.spec
+    spec, options = network.spec, network.options
+    if options.padding != "symmetric":
+        todo = "torchvision can pad no other way: export the network with --to python or --to timm."
+        raise invalid("padding", '"symmetric" for torchvision', options.padding, todo)
     rows = torchvision_rows(spec)
     return _FILE.format(
         summary=spec.summary,
@@ -49,6 +53,7 @@ def torchvision_file(network: Network) -> str:
         head_channels=spec.head_channels,
         dropout=spec.dropout,
         stochastic_depth=spec.stochastic_depth,
+        norm=f"eps={options.norm_eps!r}, momentum={options.norm_momentum!r}",
         num_classes=network.num_classes,
         in_channels=network.in_channels,
     )
@@ -101,7 +106,7 @@ def create(num_classes: int = {num_classes}, in_channels: int = {in_channels}) -
         dropout={dropout!r},
         stochastic_depth_prob={stochastic_depth!r},
         num_classes=num_classes,
-        norm_layer=partial(nn.BatchNorm2d, eps=1e-3),
+        norm_layer=partial(nn.BatchNorm2d, {norm}),
         last_channel={head_channels},
     )
     if in_channels != 3 or STEM_STRIDE != 2:  # What torchvision's own stem has.

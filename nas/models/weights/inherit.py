@@ -95,10 +95,7 @@ def _source_state(source: EfficientNet | tuple[Source, ArchSpec]) -> tuple[ArchS
     weights, spec = source
     match = match_names(read_source(weights)[0], spec)
     with torch.device("meta"):  # Shapes only.
-        stem, classifier = match.tensors.get(STEM), match.tensors.get(CLASSIFIER[0])
-        in_channels = 3 if stem is None or stem.ndim < 2 else max(1, stem.shape[1])
-        num_classes = 1000 if classifier is None or classifier.ndim < 1 else max(1, classifier.shape[0])
-        match.check(build_model(spec, num_classes, in_channels).state_dict())
+        match.check(build_model(spec, match.num_classes or 1000, match.in_channels or 3).state_dict())
     return spec, match.tensors
 
 

@@ -35,6 +35,16 @@ class Match:
     missing: list[str]
     unexpected: list[str]
 
+    @property
+    def num_classes(self) -> int | None:
+        """Outputs of the source's classifier; None where it has none."""
+        return self._size(CLASSIFIER[0], 0)
+
+    @property
+    def in_channels(self) -> int | None:
+        """Channels of the images that the source's first convolution reads; None where it has none."""
+        return self._size(STEM, 1)
+
     def check(self, state: Mapping[str, Tensor], advice: Collection[str] = ()) -> None:
         """Raise one error that lists all that does not fit into a network.
 
@@ -57,6 +67,10 @@ class Match:
         if not self.unexpected and wrong <= {STEM, *CLASSIFIER} and {*parts} <= {*advice}:
             todo += f", or pass adapt={parts}"
         raise InvalidInputError(f"`weights` must be those of the network, got tensors {'; '.join(found)}. {todo}.")
+
+    def _size(self, name: str, dimension: int) -> int | None:
+        shape = self.tensors[name].shape if name in self.tensors else ()
+        return (shape[dimension] or None) if dimension < len(shape) else None
 
     def _compare(self, name: str, ours: Tensor) -> str:
         return f"{self.theirs[name]}: theirs {_kind(self.tensors[name])}, ours {_kind(ours)}"

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nas.errors import invalid
@@ -45,7 +44,7 @@ def read_source(source: Source) -> tuple[dict[str, Tensor], str | None]:
     Raises:
         InvalidInputError: If a file cannot be read or holds code, or if there is no state dict.
     """
-    content = source if isinstance(source, Mapping) else _read_file(source)
+    content = source if isinstance(source, Mapping) else _read_file(source)[0]
     found = next((name for name in _ENTRIES if isinstance(content.get(name), Mapping)), None)
     state = content if found is None else content[found]
     assert isinstance(state, Mapping)
@@ -62,7 +61,17 @@ def read_source(source: Source) -> tuple[dict[str, Tensor], str | None]:
     return _without_prefixes(state), found
 
 
-def _read_file(path: object) -> Mapping[str, object]:
+def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a file's state dict, as `read_source` does, and its metadata, which torch files have none of.
+
+    Raises:
+        InvalidInputError: As `read_source`.
+    """
+    content, metadata = _read_file(path)
+    return read_source(content)[0], metadata
+
+
+def _read_file(path: object) -> tuple[Mapping[str, object], dict[str, str]]:
     if not isinstance(path, str | os.PathLike):
         raise invalid("weights", "a state dict or the path of a file", path, "Correct the value.")
     file = Path(path)
@@ -72,13 +81,18 @@ def _read_file(path: object) -> Mapping[str, object]:
         with file.open("rb") as opened:
             start = opened.read(9)
         # A safetensors file starts with the length of its header in eight bytes, and the header is JSON.
-        return load_file(file) if start[8:] == b"{" else _read_torch_file(file)
+        return _read_safetensors_file(file) if start[8:] == b"{" else (_read_torch_file(file), {})
     except OSError as error:
         raise invalid("weights", "a readable file", str(file), f"{error.strerror or error}.") from error
     except SafetensorError as error:
         raise invalid(
             "weights", "a whole safetensors file", str(file), f"It is damaged ({error}); copy or save it again."
         ) from error
+
+
+def _read_safetensors_file(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(file, "pt") as opened:
+        return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
 
 
 def _read_torch_file(file: Path) -> Mapping[str, object]:

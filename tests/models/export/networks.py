@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import torch
 
 from nas import ArchSpec, StageSpec
-from nas.models import EfficientNet, get_arch
+from nas.models import BuildOptions, EfficientNet, get_arch, get_options
 from nas.models.export import Network
+from nas.models.options import DEFAULT_OPTIONS
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -44,10 +45,16 @@ SPECS = {
     "common": COMMON,
 }
 
+# What a spec leaves open, other than by default.
+OPTIONS = {"same": get_options("timm_tf"), "norm": BuildOptions(norm_eps=1e-5, norm_momentum=0.25)}
 
-def network_of(spec: ArchSpec, num_classes: int = 7, in_channels: int = 3) -> Network:
+
+def network_of(
+    spec: ArchSpec, num_classes: int = 7, in_channels: int = 3, options: BuildOptions = DEFAULT_OPTIONS
+) -> Network:
     """Return a network without weights, for small images."""
-    return Network(spec, num_classes, in_channels, image_size=min(spec.train_image_size, 64))
+    size = min(spec.train_image_size, 64)
+    return Network(spec, num_classes, in_channels, image_size=size, options=options)
 
 
 def warmed(network: Network) -> EfficientNet:

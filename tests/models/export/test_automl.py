@@ -6,7 +6,7 @@ from hypothesis import given
 from nas import InvalidInputError
 from nas.models import get_arch
 from nas.models.export.automl import automl_blocks, automl_file, parse_automl_blocks
-from tests.models.export.networks import network_of, run
+from tests.models.export.networks import OPTIONS, network_of, run
 from tests.strategies import arch_specs
 
 # As the released code has them.
@@ -47,8 +47,17 @@ def test_the_file_says_the_rest(spec):
     )
     assert found.MODEL["dropout_rate"] == spec.dropout
     assert found.MODEL["survival_prob"] == 1 - spec.stochastic_depth
+    assert (found.MODEL["bn_momentum"], found.MODEL["bn_epsilon"]) == (0.9, 0.001)
     assert found.TRAIN["isize"] == spec.train_image_size
     assert found.EVAL["isize"] == (spec.eval_image_size or spec.train_image_size)
+
+
+def test_the_file_says_what_the_released_code_does_otherwise():
+    files = {name: automl_file(network_of(get_arch("efficientnet_v2_b0"), options=OPTIONS[name])) for name in OPTIONS}
+    assert "pads symmetrically" in files["norm"]
+    assert "pads symmetrically" not in files["same"]
+    model = run(files["norm"]).MODEL
+    assert (model["bn_momentum"], model["bn_epsilon"]) == (0.75, 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nas import InvalidInputError
-from nas.models import build_model
+from nas.models import BuildOptions, build_model
 from nas.models.export import EXPORTERS
-from tests.models.export.networks import COMMON, ODD, SPECS, network_of, run, warmed
+from nas.models.options import DEFAULT_OPTIONS
+from nas.models.weights import named_weights
+from tests.models.export.networks import COMMON, ODD, OPTIONS, SPECS, network_of, run, warmed
 from tests.strategies import arch_specs
 
 PEERS = ["torchvision", "timm", "python"]
+PADDINGS = ["symmetric", "same"]
 MODULES = {"torchvision": "torchvision", "timm": "timm", "python": "torch"}
 
 
@@ -25,11 +28,8 @@ def render(to, network):
 
 
 def loaded(to, theirs, ours):
-    """Copy our weights: by name where names are ours, else in order."""
-    state = ours.state_dict()
-    if to == "timm":
-        state = dict(zip(theirs.state_dict(), state.values(), strict=True))
-    theirs.load_state_dict(state)
+    """Copy our weights, under the names that the target has for them."""
+    theirs.load_state_dict(named_weights(ours, EXPORTERS[to].layout))
     return theirs
 
 
@@ -62,9 +62,29 @@ def test_the_peers_network_gives_our_logits(to, spec):
             assert torch.equal(theirs(images), ours(images))
 
 
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("to", PEERS)
-def test_the_peers_network_trains_as_ours(to):
-    network = network_of(COMMON)
+def test_the_peers_network_is_built_with_our_options(to, options):
+    network = network_of(COMMON, options=OPTIONS[options])
+    if (to, options) == ("torchvision", "same"):
+        with pytest.raises(InvalidInputError, match="`padding` must be \"symmetric\" for torchvision, got 'same'"):
+            render(to, network)
+        return
+    ours = warmed(network)
+    theirs = loaded(to, run(render(to, network)).create(), ours).eval()
+    images = torch.randn(3, 3, 40, 40)
+    with torch.no_grad():
+        assert torch.equal(theirs(images), ours(images))
+        assert not torch.allclose(warmed(network_of(COMMON))(images), ours(images), rtol=1e-4)
+        for size in ((40, 33), (33, 40), (33, 33), (22, 26)):  # timm also pads odd sides by hand.
+            images = torch.randn(3, 3, *size)
+            torch.testing.assert_close(theirs(images), ours(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [DEFAULT_OPTIONS, OPTIONS["norm"]], ids=["default", "norm"])
+@pytest.mark.parametrize("to", PEERS)
+def test_the_peers_network_trains_as_ours(to, options):
+    network = network_of(COMMON, options=options)
     ours = warmed(network)
     theirs = loaded(to, run(render(to, network)).create(), ours)
     assert drop_probabilities(theirs) == pytest.approx(drop_probabilities(ours))
@@ -86,6 +106,11 @@ def test_the_peers_network_trains_as_ours(to):
 def test_dropout_is_ours(to):
     model = run(render(to, network_of(COMMON))).create()
     assert (model.drop_rate if to == "timm" else model.classifier[0].p) == 0.3
+
+
+def test_padding_has_a_class_only_where_it_is_needed():
+    codes = {padding: render("python", network_of(ODD, options=BuildOptions(padding))) for padding in PADDINGS}
+    assert ["SameConv2d" in code for code in codes.values()] == [False, True]
 
 
 @pytest.mark.parametrize("to", PEERS)
@@ -153,8 +178,9 @@ def test_our_own_file_names_parameters_as_the_builder(spec):
     assert {name: tensor.shape for name, tensor in theirs.items()} == {n: t.shape for n, t in ours.items()}
 
 
-def test_our_own_file_says_what_no_peer_can():
-    network = network_of(ODD)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_our_own_file_says_what_no_peer_can(padding):
+    network = network_of(ODD, options=BuildOptions(padding))
     ours = warmed(network)
     theirs = loaded("python", run(render("python", network)).create(), ours).eval()
     images = torch.randn(3, 3, 24, 24)
@@ -162,8 +188,9 @@ def test_our_own_file_says_what_no_peer_can():
         assert torch.equal(theirs(images), ours(images))
 
 
-def test_our_own_file_initialises_as_the_builder():
-    network = network_of(COMMON)
+@pytest.mark.parametrize("init", ["google", "torchvision"])
+def test_our_own_file_initialises_as_the_builder(init):
+    network = network_of(COMMON, options=BuildOptions(init=init))
     module = run(render("python", network))
     torch.manual_seed(5)
     ours = network.build().state_dict()

@@ -11,13 +11,14 @@ import torch
 from nas import ArchSpec, InvalidInputError, StageSpec
 from nas.models.export import EXPORTERS
 from nas.models.export.checking import ExportError, check_program
-from tests.models.export.networks import COMMON, ODD, SPECS, network_of, warmed
+from nas.models.options import DEFAULT_OPTIONS
+from tests.models.export.networks import COMMON, ODD, OPTIONS, SPECS, network_of, warmed
 
 METADATA = {"class_names": '["a", "b"]', "mean": "[0.5]", "std": "[0.2]", "epoch": "3"}
 
 
-def trained(spec):
-    network = network_of(spec, in_channels=1)
+def trained(spec, options=DEFAULT_OPTIONS):
+    network = network_of(spec, in_channels=1, options=options)
     return replace(network, tensors=warmed(network).state_dict(), metadata=METADATA)
 
 
@@ -35,10 +36,14 @@ def program_of(to, network):
     return program.module(), json.loads(extra["metadata.json"])
 
 
-@pytest.mark.parametrize("spec", [SPECS["found S"], ODD], ids=["found S", "odd"])
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [(SPECS["found S"], OPTIONS["norm"]), (ODD, OPTIONS["same"])],
+    ids=["found S", "odd"],
+)
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])
-def test_a_program_gives_our_logits(to, spec):
-    network = trained(spec)
+def test_a_program_gives_our_logits(to, spec, options):
+    network = trained(spec, options)
     program, metadata = program_of(to, network)
     for batch_size in (1, 2, 5):
         images = torch.randn(batch_size, 1, network.image_size, network.image_size)
@@ -57,7 +62,7 @@ def test_a_program_gives_our_logits(to, spec):
 @pytest.mark.parametrize("spec", ["found M", "B0", "common"])
 @pytest.mark.parametrize("to", ["onnx", "torch-export"])
 def test_further_programs_give_our_logits(to, spec):
-    test_a_program_gives_our_logits(to, SPECS[spec])
+    test_a_program_gives_our_logits(to, SPECS[spec], DEFAULT_OPTIONS)
 
 
 def test_a_program_that_computes_something_else_is_not_kept():

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision import models
 
 from nas.errors import InvalidInputError
-from nas.models import build_model, get_arch
+from nas.models import build_model, get_arch, get_options
 from nas.models.weights import adapt_input_channels, load_weights, named_weights
 from tests.models.weights.peers import TINY, logits, randomise, same, snapshot
 
@@ -52,14 +52,16 @@ def test_timms_weights_give_timms_logits():
     assert logits(ours, size=65).equal(logits(theirs, size=65))
 
 
-def test_weights_ported_from_tensorflow_give_timms_logits_at_odd_sizes():
-    """Where every feature map has an odd size, "same" padding is symmetric."""
+@pytest.mark.parametrize(
+    "size", ["b0", *(pytest.param(size, marks=pytest.mark.slow) for size in ("b1", "b2", "b3", "xl"))]
+)
+def test_weights_ported_from_tensorflow_give_timms_logits_at_even_sizes(size):
     timm = pytest.importorskip("timm")
-    theirs = timm.create_model("tf_efficientnetv2_b0")
+    theirs = timm.create_model(f"tf_efficientnetv2_{size}")
     randomise(theirs)
-    ours = build_model(get_arch("efficientnet_v2_b0"))
-    load_weights(ours, theirs.state_dict())
-    assert logits(ours, size=65).equal(logits(theirs, size=65))
+    ours = build_model(get_arch(f"efficientnet_v2_{size}"), options=get_options("timm_tf"))
+    assert load_weights(ours, theirs.state_dict()).layout == "timm"
+    assert logits(ours, size=64).equal(logits(theirs, size=64))
 
 
 def safetensors_file(state, path):

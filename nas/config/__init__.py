@@ -1,0 +1,18 @@
+"""Settings of the verbs with their defaults, a module a verb; the command lines are generated from them. No torch."""
+
+from nas.config.export import ExportSettings
+from nas.config.measure import MeasureSettings
+from nas.config.profile import ProfileSettings
+from nas.config.scale import ScaleSettings
+from nas.config.search import DEFAULT_FIDELITY, SearchSettings
+from nas.config.train import TrainSettings
+
+__all__ = [
+    "DEFAULT_FIDELITY",
+    "ExportSettings",
+    "MeasureSettings",
+    "ProfileSettings",
+    "ScaleSettings",
+    "SearchSettings",
+    "TrainSettings",
+]

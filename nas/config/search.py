@@ -1,0 +1,127 @@
+"""Settings of `nas.search`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from nas.config.checks import check_seed, check_val_images
+from nas.errors import did_you_mean, invalid
+from nas.evaluation.step_setup import StepSetup
+
+DEFAULT_FIDELITY = "5000x2"
+"""Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Search for networks that are accurate, small and fast to train, on your images and your device.
+
+    Candidates of a search space are trained briefly, timed and counted. At the end you have a Pareto front of measured
+    candidates and a family of networks, S, M and L, in a folder below results/. The same command with --resume goes on
+    after a Ctrl-C or a crash.
+
+    Examples:
+        python -m nas.search --budget 200
+        python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
+    """
+
+    budget: int = 200
+    """Number of candidates to evaluate. Candidates equal to an earlier one are free."""
+    space: str = "efficientnet_v2_tiny"
+    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), or your own as
+    package.module:attribute."""
+    data: str = "fashion-hard"
+    """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
+    (also with train/ and val/), or a Hugging Face image parquet folder."""
+    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward}")] = "pareto"
+    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
+    sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
+    """How candidates are proposed; random is the paper's, aging is regularised evolution."""
+    fidelity: str = DEFAULT_FIDELITY
+    """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""
+    workers: int | None = None
+    """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
+    device: str = "auto"
+    """auto, cpu, or an accelerator such as cuda:0."""
+    timing_device: str | None = None
+    """A device to time training steps on, such as cuda:1; by default the one that trains. With device auto, no worker
+    trains on it."""
+    seed: int = 0
+    """Seed of proposals, splits and training."""
+    val_images: int | None = None
+    """Images held out to measure accuracy. By default a split of their own, else a third of the training images, at
+    most 6,000."""
+    warm_start: bool = True
+    """Evaluate the space's reference networks first."""
+    step_batch_size: int | None = None
+    """Images in a timed step: those of the training that the network is for. By default the proxy's, 64."""
+    step_image_size: int | None = None
+    """Pixels a side in a timed step; by default each network's own training size."""
+    step_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What convolutions of a timed step compute in; auto as in training."""
+    step_memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    """Of images and weights in a timed step."""
+    step_mode: Literal["eager", "compile", "cuda-graph"] = "eager"
+    """A timed step is run as it is, compiled (torch.compile), or captured in a CUDA graph."""
+    target_device: Path | None = None
+    """File of nas.profile: step times are predicted for that device instead of measured on this one."""
+    max_step_time: float | None = None
+    """Limit on a training step, times the reference network's. Candidates that are expected to take longer, going by
+    those that were measured, are not evaluated; by default all are."""
+    out: Path | None = None
+    """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
+    resume: Path | None = None
+    """Folder of a run to go on with, up to the budget; other settings are those of the run unless given."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError for values that no machine and no data could make right."""
+        if self.budget < 1:
+            raise invalid("budget", "at least 1", self.budget, "Say how many candidates to evaluate.")
+        if self.workers is not None and not 0 <= self.workers <= 1024:
+            raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
+        check_seed(self.seed)
+        check_val_images(self.val_images)
+        if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
+            raise invalid("max_step_time", "above 0 and finite", self.max_step_time, "Leave it out for no limit.")
+        self.step_setup()
+        if self.target_device is not None and self.step_words():
+            todo = "A device's file says what its steps are: leave out the one or the other."
+            raise invalid("target_device and step settings", "given one at a time", self.step_words(), todo)
+        if self.out is not None and self.resume is not None:
+            raise invalid(
+                "out and resume", "given one at a time", str(self.out), "Leave out --out to go on with a run."
+            )
+
+    def step_setup(self) -> StepSetup:
+        """Return what a timed step is; raise InvalidInputError if there is no such step."""
+        return StepSetup(**self._step())
+
+    def step_words(self) -> str:
+        """Return the settings of a timed step that are not the default ones, for a manifest; "" if there are none."""
+        default = StepSetup()
+        return ", ".join(f"{name} {value}" for name, value in self._step().items() if value != getattr(default, name))
+
+    def _step(self) -> dict[str, Any]:
+        given = {"dtype": self.step_dtype, "memory_format": self.step_memory_format, "mode": self.step_mode}
+        sizes = {"batch_size": self.step_batch_size, "image_size": self.step_image_size}
+        return given | {name: size for name, size in sizes.items() if size is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types for the manifest, without where the run lies."""
+        plain = {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
+        return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
+        """Read what `to_dict` wrote; raise InvalidInputError for unknown keys."""
+        known = {f.name for f in fields(cls)} - {"out", "resume"}
+        for key in plain:
+            if key not in known:
+                raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
+        target = plain.get("target_device")
+        return cls(**{**plain, "target_device": None if target is None else Path(target)})

@@ -1,0 +1,60 @@
+"""Settings of `nas.train`."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from nas.config.checks import check_seed, check_val_images
+from nas.errors import invalid
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Train a network and save its weights (safetensors) and a table of its progress (CSV).
+
+    Examples:
+        python -m nas.train --arch results/RUN/S.json --epochs 20
+        python -m nas.train --arch efficientnet_v2_b0 --data path/to/images --image-size 128 --device cuda:0
+    """
+
+    arch: Annotated[str, tyro.conf.arg(metavar="FILE|NAME")]
+    """Architecture: a JSON file from a search, or a published one such as efficientnet_v2_s."""
+    data: str = "fashion-hard"
+    """Data set: as in nas.search."""
+    epochs: int = 20
+    """Passes over the training images."""
+    image_size: int | None = None
+    """Pixels a side; by default the architecture's training size."""
+    batch_size: int = 64
+    """Images in a step."""
+    learning_rate: float = 0.003
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Of convolutions and the classifier."""
+    device: str = "auto"
+    """auto, cpu, or an accelerator such as cuda:0."""
+    seed: int = 0
+    """Seed of initialisation, split, data order and augmentation."""
+    val_images: int | None = None
+    """As in nas.search."""
+    out: Path | None = None
+    """Folder for weights, architecture and metrics.csv, new or empty. By default results/ and a name from time,
+    architecture and data."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError for values that no machine and no data could make right."""
+        if self.epochs < 1:
+            raise invalid("epochs", "at least 1", self.epochs, "Say how many passes over the images to make.")
+        if self.batch_size < 2:
+            raise invalid("batch_size", "at least 2", self.batch_size, "BatchNorm needs two images.")
+        if not 0 < self.learning_rate < math.inf:
+            raise invalid("learning_rate", "above 0 and finite", self.learning_rate, "Leave it out for the default.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise invalid("weight_decay", "0 or more and finite", self.weight_decay, "Leave it out for the default.")
+        check_seed(self.seed)
+        check_val_images(self.val_images)
+        if self.image_size is not None and self.image_size < 8:
+            raise invalid("image_size", "at least 8", self.image_size, "Leave it out for the architecture's own.")

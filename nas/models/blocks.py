@@ -7,16 +7,17 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation, StochasticDepth
+from torchvision.ops import StochasticDepth
 
 from nas.models.checkpointing import run_checkpointed
 from nas.models.freezing import Freezable
+from nas.models.layers import ConvNormSequence, SqueezeExcitation
 from nas.models.options import DEFAULT_OPTIONS, BuildOptions
 from nas.models.padding import convolution
 from nas.spec import BlockSpec
 
 
-class ConvNorm(Freezable, nn.Sequential):
+class ConvNorm(Freezable, ConvNormSequence):
     """Convolution, BatchNorm, and SiLU where `activates`; maps sides of n pixels to ceil(n / stride)."""
 
     def __init__(

@@ -184,14 +184,15 @@ def test_a_training_step_is_no_slower_than_the_peers(case, num_threads):
     times = in_child(seconds, case, num_threads)
     print(f"\n{case}, {num_threads} thread(s): ours {statistics.median(times['ours']) * 1e3:.1f} ms")
     print("| peer | ms | ours / peer | 95% interval |\n|---|---:|---:|---:|")
-    medians = {}
+    found = {}
     for side in list(SIDES)[1:]:
         ratios = [mine / theirs for mine, theirs in zip(times["ours"], times[side], strict=True)]
-        medians[side] = statistics.median(ratios)
-        low, high = interval(ratios)
+        median, (low, high) = statistics.median(ratios), interval(ratios)
+        # As their users run them we must be no slower; in our memory format, not slower beyond the noise.
+        found[side] = low if "channels-last" in side else median
         millis = statistics.median(times[side]) * 1e3
-        print(f"| {side} | {millis:.1f} | {medians[side]:.3f} | {low:.3f} to {high:.3f} |", flush=True)
-    assert max(medians.values()) <= 1.0
+        print(f"| {side} | {millis:.1f} | {median:.3f} | {low:.3f} to {high:.3f} |", flush=True)
+    assert max(found.values()) <= 1.0, found
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -17,8 +17,8 @@ from nas.complexity import Walk
 from nas.errors import invalid
 from nas.spec import ArchSpec, BlockSpec
 
-_LANES = 16
-"""Channels that vector units and matrix units take at a time; fewer cost as much."""
+_VECTOR, _MATRIX = 8, 16
+"""Channels that vector units (8 floats in AVX2) and matrix units take at a time; fewer cost as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,15 @@ class StepFeatures:
         num_norm_convs: Convolutions with their BatchNorm: kernels to launch and tensors to update.
         num_dense_layers: Squeeze-excitation's halves and the classifier.
         spatial_macs: Forward multiply-adds of regular convolutions of 3x3 and more.
-        spatial_padded_macs: Likewise, channels in and out rounded up to 16.
+        spatial_macs_by_8: Likewise, channels in and out rounded up to 8.
+        spatial_macs_by_16: Likewise, channels in and out rounded up to 16.
         pointwise_macs: Forward multiply-adds of 1x1 convolutions.
-        pointwise_padded_macs: Likewise, channels in and out rounded up to 16.
+        pointwise_macs_by_16: Likewise, channels in and out rounded up to 16.
         depthwise_macs: Forward multiply-adds of depthwise convolutions.
         dense_macs: Forward multiply-adds of dense layers.
         read_values: Values that convolutions read: their inputs.
         normalised_values: Values that convolutions write and BatchNorm normalises.
+        normalised_values_by_8: Likewise, channels rounded up to 8.
         depthwise_values: Those of depthwise convolutions.
         activated_values: Values that go through SiLU.
         squeezed_values: Values that squeeze-excitation pools and scales.
@@ -72,13 +74,15 @@ class StepFeatures:
     num_norm_convs: float = 0.0
     num_dense_layers: float = 0.0
     spatial_macs: float = 0.0
-    spatial_padded_macs: float = 0.0
+    spatial_macs_by_8: float = 0.0
+    spatial_macs_by_16: float = 0.0
     pointwise_macs: float = 0.0
-    pointwise_padded_macs: float = 0.0
+    pointwise_macs_by_16: float = 0.0
     depthwise_macs: float = 0.0
     dense_macs: float = 0.0
     read_values: float = 0.0
     normalised_values: float = 0.0
+    normalised_values_by_8: float = 0.0
     depthwise_values: float = 0.0
     activated_values: float = 0.0
     squeezed_values: float = 0.0
@@ -109,19 +113,21 @@ class _Sum(Walk):
         self.size = math.ceil(self.size / stride)
         positions = batch * self.size**2
         weights = kernel * kernel * (ins // groups) * outs
-        padded = kernel * kernel * _padded(ins) * _padded(outs)
         if groups > 1:
             found.depthwise_macs += weights * positions
             found.depthwise_values += outs * positions
         elif kernel > 1:
             found.spatial_macs += weights * positions
-            found.spatial_padded_macs += padded * positions
+            area = kernel * kernel * positions
+            found.spatial_macs_by_8 += _padded(ins, _VECTOR) * _padded(outs, _VECTOR) * area
+            found.spatial_macs_by_16 += _padded(ins, _MATRIX) * _padded(outs, _MATRIX) * area
         else:
             found.pointwise_macs += weights * positions
-            found.pointwise_padded_macs += padded * positions
+            found.pointwise_macs_by_16 += _padded(ins, _MATRIX) * _padded(outs, _MATRIX) * positions
         found.num_norm_convs += 1
         found.read_values += read
         found.normalised_values += outs * positions
+        found.normalised_values_by_8 += _padded(outs, _VECTOR) * positions
         found.activated_values += outs * positions
         found.num_params += weights + 2 * outs
 
@@ -142,5 +148,5 @@ class _Sum(Walk):
             found.added_values += block.out_channels * positions
 
 
-def _padded(channels: int) -> int:
-    return math.ceil(channels / _LANES) * _LANES
+def _padded(channels: int, lanes: int) -> int:
+    return math.ceil(channels / lanes) * lanes

@@ -87,7 +87,11 @@ def test_a_mistimed_network_stands_out(factor):
     times = [*TIMES]
     times[5] *= factor
     assert StepTimePredictor.fit(SPECS, TIMES, SHAPE).outliers() == []
-    assert StepTimePredictor.fit(SPECS, times, SHAPE).outliers() == [5]
+    found = StepTimePredictor.fit(SPECS, times, SHAPE)
+    assert np.abs(found.residuals).argmax() == 5
+    # It bends the fit, so that one of the others may look odd too.
+    assert 5 in found.outliers()
+    assert len(found.outliers()) <= 2
 
 
 def test_too_little_to_fit_is_refused():

@@ -25,7 +25,7 @@ def device(name="Far 9000", number=24):
     for index, spec in enumerate(balanced_networks(space, number)):
         time = seconds(spec, SHAPE) * (1.03 if index % 2 else 0.97)
         timed.append(TimedNetwork(spec, time, 0.01 * time, time / base, 0.01))
-    return DeviceProfile.fit(DeviceTimings(name, "2.14.1", "bfloat16", SHAPE, space.reference, tuple(timed)))
+    return DeviceProfile.fit(DeviceTimings(name, "2.14.1", "bfloat16", "eager", SHAPE, space.reference, tuple(timed)))
 
 
 @pytest.fixture(scope="module")

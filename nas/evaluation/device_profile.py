@@ -149,6 +149,7 @@ class DeviceProfile:
             "peak_memory_bytes": None,
             "lease_wait_s": None,
             "num_timings": 0,
+            "timing_device_name": self.measured.device_name,
             "step_dtype": self.measured.dtype,
             "step_mode": self.measured.mode,
             "step_kind": "training",

@@ -31,7 +31,7 @@ class Measurement:
         fidelity: As `Fidelity` writes it.
         seed: Seed of initialisation, data order and augmentation.
         device: Where it was trained, for example "cpu" or "cuda:0".
-        device_name: Of the device that steps were timed on, for example "NVIDIA H100".
+        device_name: Of that hardware, for example "NVIDIA H100".
         dtype: What convolutions computed in, for example "float32".
         torch_version: For example "2.14.1".
         train_s: Seconds spent in proxy training and validation.
@@ -50,7 +50,8 @@ class Measurement:
         step_mode: "eager", "compile" or "cuda-graph".
         step_kind: "training" or "inference".
         compile_s: Seconds that compiling or capturing took, outside the timed steps; 0 in eager mode.
-        timing_device: Where steps were timed.
+        timing_device: Where steps were timed; None where they are predicted.
+        timing_device_name: Of the hardware that steps were timed on, or are predicted for.
         exclusive: Whether no other process of the toolkit worked on the device while steps were timed.
         lease_wait_s: Of `wall_s`, seconds until steps could be timed alone.
         paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
@@ -96,6 +97,7 @@ class Measurement:
     step_kind: str | None = None
     compile_s: float | None = None
     timing_device: str | None = None
+    timing_device_name: str | None = None
     exclusive: bool | None = None
     lease_wait_s: float | None = None
     paused_s: float | None = None

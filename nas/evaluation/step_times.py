@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nas.evaluation.device import device_name
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.lease import Lease
 from nas.evaluation.step_time import StepTime, StepTimer
@@ -42,6 +43,7 @@ class MeasuredStepTimes:
             "lease_wait_s": self.lease.waited_s - waited_s,
             "num_timings": num_timings,
             "timing_device": str(self.timer.device),
+            "timing_device_name": device_name(self.timer.device),
             "step_dtype": self.timer.dtype,
             "step_memory_format": self.timer.setup.memory_format,
             "step_mode": self.timer.setup.mode,

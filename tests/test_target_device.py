@@ -69,7 +69,7 @@ def test_a_search_goes_by_the_devices_step_times_and_says_so(path, tmp_path, cap
     assert "step times predicted on Far 9000 (error" in capsys.readouterr().out
     trials = pd.read_csv(run / "trials.csv")
     assert set(trials["timing_source"]) == {"predicted on Far 9000"}
-    assert trials["timing_error_fraction"].between(0.001, 0.2).all()
+    assert trials["timing_error_fraction"].between(0.001, 0.3).all()
     assert set(trials["num_timings"]) == {0}
     assert set(trials["step_batch_size"]) == {128}
     assert (trials["relative_step_time"].iloc[20:] <= 1.6).all()

@@ -16,8 +16,12 @@ import pytest
 import torch
 
 from nas import ArchSpec
+from nas.evaluation.step_setup import StepSetup
 from nas.evaluation.step_time import StepTimer
+from nas.evaluation.timing_statistics import Effort
 from nas.models.scaling import ScalingTarget, closed_form_cost, scale_to_measured
+from nas.scale import EXACTNESS
+from nas.training.cpu import prepare_cpu
 from nas.training.recipe import Recipe
 
 pytestmark = pytest.mark.benchmark
@@ -28,11 +32,19 @@ NUM_REPEATS = 5
 
 
 def test_twice_the_step_time():
-    torch.set_num_threads(1)
+    prepare_cpu(num_threads=1)
     spec = ArchSpec.load(FOUND)
 
     def new_timer():
-        return StepTimer(spec, num_classes=10, in_channels=1, recipe=Recipe(), device=torch.device("cpu"))
+        return StepTimer(
+            spec,
+            StepSetup(),
+            num_classes=10,
+            in_channels=1,
+            recipe=Recipe(),
+            device=torch.device("cpu"),
+            effort=Effort(target=EXACTNESS),
+        )
 
     timer = new_timer()
 

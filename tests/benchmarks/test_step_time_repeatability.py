@@ -62,12 +62,12 @@ def test_two_runs_agree():
     table.round(4).to_csv(OUT / "repeatability.csv", index=False)
     print(f"\n{table.round(3).to_string(index=False)}\n")
     print(timings.groupby("run")[["num_timing_blocks", "timing_s", "plain_timing_s"]].mean().round(2).to_string())
-    for runs in pairs:
-        ours, _, *plain = (row for row in rows if row["runs"] == runs)
+    *timer, ratio, seconds = (row for row in rows if row["runs"] == "quiet, loaded")
+    for ours in timer:
         assert ours["median_difference"] <= 0.03
         assert ours["worst_difference"] <= 0.08
         assert ours["kendall_tau"] >= 0.95
-    assert all(ours["median_difference"] < row["median_difference"] for row in plain), "with a neighbour"
+    assert timer[0]["median_difference"] < min(ratio["median_difference"], seconds["median_difference"])
 
 
 def agreement(first: pd.Series, second: pd.Series) -> dict[str, float]:

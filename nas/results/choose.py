@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from nas.errors import did_you_mean, invalid
 from nas.optimization.pareto import objective_costs, pareto_front
@@ -47,7 +48,7 @@ def knee(frame: pd.DataFrame, objectives: Mapping[str, str]) -> "pd.Series[Any]"
     Raises:
         InvalidInputError: If no row has all objectives, or as `pareto_front`.
     """
-    finite = np.isfinite(objective_costs(frame, objectives)).all(axis=1)
+    finite: NDArray[np.bool_] = np.isfinite(objective_costs(frame, objectives)).all(axis=1)
     front = pareto_front(frame[finite], objectives)
     if front.empty:
         raise invalid("table", "one with a row that has all objectives", f"{len(frame)} rows", "None can be chosen.")

@@ -8,6 +8,7 @@ from nas.errors import invalid
 from nas.optimization.pareto import objective_costs, pareto_front, signs
 from nas.results.choose import within
 from nas.results.run import PARETO_OBJECTIVES, Run
+from nas.results.runs import run_names
 from nas.results.volume import hypervolume
 
 COMPARISON_DTYPES = {
@@ -31,7 +32,7 @@ def compare(run_a: Run, run_b: Run) -> pd.DataFrame:
 
     Columns:
 
-    - `run`: path of its folder,
+    - `run`: name of its folder, or its path where both have one name,
     - `num_candidates`, `num_measured`: evaluated candidates, and those among them that did not fail,
     - `elapsed_s`: seconds from the first candidate's start to the last one's end, with breaks between resumes,
     - `candidates_wall_s`: seconds spent on measured candidates, added up over workers,
@@ -49,21 +50,23 @@ def compare(run_a: Run, run_b: Run) -> pd.DataFrame:
             timed on differ, or a run has no measured candidate.
     """
     run_a.manifest.check_comparable(run_b.manifest)
-    measured = [run.trials[run.trials["state"] == "measured"] for run in (run_a, run_b)]
-    bests = [run.best for run in (run_a, run_b)]  # raises where nothing was measured
+    runs = (run_a, run_b)
+    measured = [run.trials[run.trials["state"] == "measured"] for run in runs]
+    bests = [run.best for run in runs]  # raises where nothing was measured
     _check_hardware(*measured)
     both = pd.concat(measured, ignore_index=True)
     point = _worst(both)
     is_first = pd.Series([True] * len(measured[0]) + [False] * len(measured[1]))
     first_on_front = is_first[pareto_front(both, PARETO_OBJECTIVES).index]
     rows = []
-    for run, mine, other_best, on_front in zip(
-        (run_a, run_b), measured, reversed(bests), (first_on_front, ~first_on_front), strict=True
+    for name, run, mine, other_best, on_front in zip(
+        run_names(runs), runs, measured, reversed(bests), (first_on_front, ~first_on_front), strict=True
     ):
         as_fast = within(mine, relative_step_time=other_best["relative_step_time"])
         as_small = within(mine, num_params=other_best["num_params"])
         rows.append(
             {
+                "run": name,
                 **_account(run, mine),
                 "accuracy_within_step_time": as_fast["accuracy"].max(),
                 "accuracy_within_num_params": as_small["accuracy"].max(),
@@ -78,7 +81,6 @@ def compare(run_a: Run, run_b: Run) -> pd.DataFrame:
 def _account(run: Run, measured: pd.DataFrame) -> dict[str, Any]:
     """Return what a run spent and the best that it found."""
     return {
-        "run": str(run.folder.path),
         "num_candidates": len(run.trials),
         "num_measured": len(measured),
         "elapsed_s": (run.trials["ended_utc"].max() - run.trials["started_utc"].min()).total_seconds(),

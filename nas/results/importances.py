@@ -1,5 +1,7 @@
 """Importance: which choices of the space decide about accuracy, step time, parameters or reward."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import optuna
@@ -78,10 +80,22 @@ def _study(run: Run, target: str) -> optuna.Study:
         )
     if len({values[trial.number] for trial in trials}) == 1:
         raise invalid("target", "one that differs between candidates", target, "Nothing can matter for it.")
-    study = optuna.create_study(direction=TARGETS[target], sampler=optuna.samplers.RandomSampler(seed=0))
+    with _quiet():
+        study = optuna.create_study(direction=TARGETS[target])
     study.add_trials([_with_value(trial, float(values[trial.number])) for trial in trials])
     return study
 
 
 def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
     return optuna.trial.create_trial(value=value, params=trial.params, distributions=trial.distributions)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from announcing a study that nobody asked for."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

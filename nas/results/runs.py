@@ -1,9 +1,8 @@
 """`load_all`: several runs at once, their tables one below the other."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 
@@ -71,13 +70,14 @@ def load_all(paths: Iterable[str | os.PathLike[str]]) -> Runs:
     runs = [load(path) for path in paths]
     if not runs:
         raise invalid("paths", "one or more folders of runs", [], "Check the path or the pattern.")
+    names = run_names(runs)
+    if len(set(names)) < len(runs):
+        raise invalid("paths", "of different runs", names, "Give each once.")
+    return Runs(dict(zip(names, runs, strict=True)))
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """Return the names of the runs' folders, or their paths where two folders have one name."""
     folders = [run.folder.path for run in runs]
-    short = len({folder.name for folder in folders}) == len(folders)
-    named = {_name(folder, short): run for folder, run in zip(folders, runs, strict=True)}
-    if len(named) < len(runs):
-        raise invalid("paths", "of different runs", [str(folder) for folder in folders], "Give each once.")
-    return Runs(named)
-
-
-def _name(folder: Path, short: bool) -> str:
-    return folder.name if short else str(folder)
+    names = [folder.name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]

@@ -29,7 +29,7 @@ def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         trials: All candidates; failed ones are passed over.
     """
     others = trials[trials["state"].eq("measured").fillna(False)]
-    low, high = _step_time_interval(others)
+    low, _ = _step_time_interval(others)
     accuracy, stderr, num_params = (_floats(others, name) for name in ("accuracy", "accuracy_stderr", "num_params"))
     others_id = others["arch_id"].to_numpy(dtype=object)
     mine = zip(

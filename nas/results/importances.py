@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 import optuna
 import pandas as pd
@@ -65,9 +64,10 @@ def _evaluator(method: str, num_candidates: int, seed: int) -> BaseImportanceEva
         raise invalid("method", "known", method, did_you_mean(method, METHODS))
     if method == "ped_anova":
         return PedAnovaImportanceEvaluator(target_quantile=max(_TOP_FRACTION, _MIN_TOP / num_candidates))
-    if find_spec("sklearn") is None:
-        raise invalid("method", "ped_anova where scikit-learn is not installed", method, "pip install scikit-learn")
-    return FanovaImportanceEvaluator(seed=seed)
+    try:
+        return FanovaImportanceEvaluator(seed=seed)
+    except ImportError as error:
+        raise invalid("method", "ped_anova, without scikit-learn", method, "pip install scikit-learn") from error
 
 
 def _study(run: Run, target: str) -> optuna.Study:

@@ -17,23 +17,23 @@ def run_from(num_asks, **starts):
     return run_in_memory(num_asks, study=study)
 
 
-def weak():
-    """Parameters of a network that many others dominate: a large kernel buys nothing in these tests."""
-    return {**small_space().references["reference"], "s1_kernel_size": 5, "s2_kernel_size": 5, "s3_kernel_size": 5}
+def start(**changes):
+    """Parameters of a network like the space's reference, which itself is outside the bounds."""
+    return {**small_space().references["reference"], "s3_num_layers": 1, "s3_out_channels": 32, **changes}
 
 
 def test_who_dominates_a_reference_network_and_by_how_much():
-    run = run_from(150, reference=small_space().references["reference"], weak=weak())
+    run = run_from(150, plain=start(), wide=start(s3_kernel_size=5), failed=start(s1_kernel_size=5))
     found = dominates_reference(run)
     trials = run.trials.set_index("number")
-    assert set(found["reference"]) == {"reference", "weak"}
-    for name in ("reference", "weak"):
-        start = trials[trials["origin"] == name].iloc[0]
+    assert set(found["reference"]) == {"plain", "wide"}
+    for name in ("plain", "wide"):
+        mine = trials[trials["origin"] == name].iloc[0]
         expected = trials[
-            (trials["accuracy"] >= start["accuracy"])
-            & (trials["relative_step_time"] <= start["relative_step_time"])
-            & (trials["num_params"] <= start["num_params"])
-            & (trials["arch_id"] != start["arch_id"])
+            (trials["accuracy"] >= mine["accuracy"])
+            & (trials["relative_step_time"] <= mine["relative_step_time"])
+            & (trials["num_params"] <= mine["num_params"])
+            & (trials["arch_id"] != mine["arch_id"])
         ]
         rows = found[found["reference"] == name]
         assert sorted(rows["number"]) == sorted(expected.index)
@@ -41,18 +41,18 @@ def test_who_dominates_a_reference_network_and_by_how_much():
         for row in rows.to_dict("records"):
             other = trials.loc[row["number"]]
             assert row["arch_id"] == other["arch_id"]
-            assert row["accuracy_gain"] == pytest.approx(other["accuracy"] - start["accuracy"])
+            assert row["accuracy_gain"] == pytest.approx(other["accuracy"] - mine["accuracy"])
             assert row["accuracy_gain_stderr"] ** 2 == pytest.approx(
-                other["accuracy_stderr"] ** 2 + start["accuracy_stderr"] ** 2
+                other["accuracy_stderr"] ** 2 + mine["accuracy_stderr"] ** 2
             )
-            assert start["num_params"] * (1 - row["num_params_saving"]) == pytest.approx(other["num_params"])
-            assert start["relative_step_time"] * (1 - row["step_time_saving"]) == pytest.approx(
+            assert mine["num_params"] * (1 - row["num_params_saving"]) == pytest.approx(other["num_params"])
+            assert mine["relative_step_time"] * (1 - row["step_time_saving"]) == pytest.approx(
                 other["relative_step_time"]
             )
 
 
 def test_columns_stay_where_nothing_dominates():
-    found = dominates_reference(run_from(1, reference=small_space().references["reference"]))
+    found = dominates_reference(run_from(1, plain=start(s3_kernel_size=5)))
     assert found.empty
     assert {name: str(dtype) for name, dtype in found.dtypes.items()} == REFERENCE_DTYPES
 

@@ -31,8 +31,8 @@ def pareto_mask(values: NDArray[np.float64], directions: Sequence[str]) -> NDArr
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(directions) or not directions:
         raise invalid("values", f"of shape (N, {len(directions)})", values.shape, "Give one direction per column.")
-    costs: NDArray[np.float64] = values * signs(directions) + 0.0  # + 0.0: no negative zeros
-    mask: NDArray[np.bool_] = ~np.isnan(costs).any(axis=1)
+    costs = values * signs(directions) + 0.0  # + 0.0: no negative zeros
+    mask: NDArray[np.bool_] = ~np.any(np.isnan(costs), axis=1)
     unique, inverse = np.unique(costs[mask], axis=0, return_inverse=True)
     front = _sweep(unique) if len(directions) <= 3 else _cull(unique)
     mask[mask] = front[inverse.reshape(-1)]

@@ -48,7 +48,7 @@ def knee(frame: pd.DataFrame, objectives: Mapping[str, str]) -> "pd.Series[Any]"
     Raises:
         InvalidInputError: If no row has all objectives, or as `pareto_front`.
     """
-    finite: NDArray[np.bool_] = np.isfinite(objective_costs(frame, objectives)).all(axis=1)
+    finite: NDArray[np.bool_] = np.all(np.isfinite(objective_costs(frame, objectives)), axis=1)
     front = pareto_front(frame[finite], objectives)
     if front.empty:
         raise invalid("table", "one with a row that has all objectives", f"{len(frame)} rows", "None can be chosen.")

@@ -1,6 +1,6 @@
 """How long do the front and its volume take on 100,000 candidates with three objectives?
 
-Points are drawn from a cube, of which less than a hundred are on the front, and from an octant of a sphere, of which all are.
+Points are drawn from a cube, of which under a hundred are on the front, and from a sphere, of which all are.
 
     pytest -m benchmark tests/benchmarks/test_pareto.py -s
 

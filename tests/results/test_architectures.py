@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pandas as pd
 
 from nas.complexity import complexity
 from nas.optimization.objectives import PARETO
 from nas.results.architectures import ARCHITECTURE_DTYPES
 from tests.results.conftest import run_in_memory
-from tests.synthetic import new_study
+from tests.synthetic import measure, new_study
 
 
 def test_each_candidate_has_its_stem_its_stages_and_its_head():
@@ -35,6 +37,17 @@ def test_the_costs_of_stages_add_up_to_the_candidates():
         assert sums.loc[row["number"]].tolist() == [cost.num_params, cost.num_macs]
         if row["state"] == "measured":
             assert sums.loc[row["number"]].tolist() == [row["num_params"], row["num_macs"]]
+
+
+def test_sizes_are_those_of_the_images_that_steps_were_timed_with():
+    run = run_in_memory(10, measure=lambda *args: replace(measure(*args), step_image_size=24))
+    found = run.architectures.merge(run.trials[["number", "state"]], on="number")
+    sizes = found[found["stage"] == 0].groupby("state")["in_size"].unique()
+    assert sizes["measured"].tolist() == [24]
+    assert sizes["failed"].tolist() == [16], "as the network says"
+    spec = run.spec(int(run.best["number"]))
+    macs = run.architectures.groupby("number")["num_macs"].sum()[run.best["number"]]
+    assert macs == complexity(spec, num_classes=10, in_channels=3, image_size=24).num_macs
 
 
 def test_data_types_are_the_same_for_an_empty_study():

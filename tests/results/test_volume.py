@@ -89,6 +89,7 @@ def test_rows_beyond_the_reference_point_or_with_a_missing_value_add_nothing():
 def test_an_infinitely_good_row_has_an_infinite_volume():
     frame = pd.DataFrame({"a": [-math.inf, 1.0], "b": [1.0, 1.0]})
     assert hypervolume(frame, {"a": "min", "b": "min"}, {"a": 2, "b": 2}) == math.inf
+    assert hypervolume(frame, {"a": "min", "b": "min"}, {"a": 2, "b": 1}) == 0, "it is no better in b"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_costs_of_stages_add_up_to_the_candidates():
 
 
 def test_sizes_are_those_of_the_images_that_steps_were_timed_with():
-    run = run_in_memory(10, measure=lambda *args: replace(measure(*args), step_image_size=24))
+    run = run_in_memory(30, measure=lambda *args: replace(measure(*args), step_image_size=24))
     found = run.architectures.merge(run.trials[["number", "state"]], on="number")
     sizes = found[found["stage"] == 0].groupby("state")["in_size"].unique()
     assert sizes["measured"].tolist() == [24]

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from nas.errors import InvalidInputError, did_you_mean, invalid
 from nas.files import replace_file
+from nas.html import html_table
 
 BlockKind = Literal["mbconv", "fused"]
 """MBConv (inverted bottleneck with a depthwise convolution) or Fused-MBConv (one regular convolution instead)."""
@@ -208,6 +209,15 @@ class ArchSpec:
             f"c{stage.out_channels}x{stage.num_layers}"
             for stage in self.stages
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row per stage."""
+        caption = (
+            f"{self.name or self.arch_id}: stem of {self.stem_channels} channels, stride {self.stem_stride}; "
+            f"head of {self.head_channels}; {self.train_image_size} pixels"
+        )
+        rows = [(number, *astuple(stage)) for number, stage in enumerate(self.stages, start=1)]
+        return html_table(caption, ["stage", *(f.name for f in fields(StageSpec))], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `ArchSpec.from_dict` is the inverse."""

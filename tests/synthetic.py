@@ -63,7 +63,7 @@ def measure(spec, reference, *, seed=0):
     )
 
 
-def step(study, space, objective, sampler, *, seed=0, budget=200):
+def step(study, space, objective, sampler, *, seed=0, budget=200, measure=measure):
     """Ask for one trial and end it as a search would; every seventh network fails. Return the trial's parameters."""
     number = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(
@@ -72,7 +72,7 @@ def step(study, space, objective, sampler, *, seed=0, budget=200):
     trial = study.ask()
     spec = space.suggest(trial)
     trials.describe(trial, spec)
-    trial.set_user_attr(trials.ORIGIN, "sampler")
+    trial.set_user_attr(trials.ORIGIN, trial.user_attrs.get(trials.ORIGIN, "sampler"))
     original = next((t for t in trials.candidates(study) if t.user_attrs[trials.ARCH_ID] == spec.arch_id), None)
     if original is not None:
         trials.tell_repeat(study, trial, original)
@@ -85,8 +85,8 @@ def step(study, space, objective, sampler, *, seed=0, budget=200):
     return trial.params
 
 
-def run_search(study, space, objective, sampler, num_asks, *, seed=0, budget=200):
-    return [step(study, space, objective, sampler, seed=seed, budget=budget) for _ in range(num_asks)]
+def run_search(study, space, objective, sampler, num_asks, **changes):
+    return [step(study, space, objective, sampler, **changes) for _ in range(num_asks)]
 
 
 def new_study(objective):

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ from nas.config import (
     SearchSettings,
     TrainSettings,
 )
+from nas.results.architectures import ARCHITECTURE_DTYPES
+from nas.results.comparison import COMPARISON_DTYPES
 from nas.results.frame import COLUMN_DTYPES
+from nas.results.references import REFERENCE_DTYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,7 +75,7 @@ def table(page: Path, heading: str) -> list[list[str]]:
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small finished run, results/RUN."""
+    """A folder with a small finished run, results/RUN, a copy of it and a run of 200 candidates that is checked in."""
     folder = tmp_path_factory.mktemp("workplace")
     arguments = ["--budget", "3", "--workers", "1", "--out", "results/RUN"]
     done = subprocess.run(
@@ -83,6 +87,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    shutil.copytree(folder / "results/RUN", folder / "results/OTHER")
+    shutil.copytree(ROOT / "results/fashion_hard_200", folder / "results/fashion_hard_200")
     return folder
 
 
@@ -155,9 +161,18 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
     assert listed == {**expected, "--no-warm-start": ""}
 
 
-def test_the_columns_are_documented() -> None:
-    rows = table(ROOT / "results/README.md", "## Columns of trials.csv and pareto.csv")
-    assert [(name, kind) for name, kind, *_ in rows] == [*COLUMN_DTYPES.items()]
+@pytest.mark.parametrize(
+    ("page", "heading", "dtypes"),
+    [
+        ("results/README.md", "## Columns of trials.csv and pareto.csv", COLUMN_DTYPES),
+        ("results/README.md", "## Columns of the table of architectures", ARCHITECTURE_DTYPES),
+        ("docs/results_in_pandas.md", "## Against the reference networks", REFERENCE_DTYPES),
+        ("docs/results_in_pandas.md", "## Several runs", COMPARISON_DTYPES),
+    ],
+)
+def test_the_columns_are_documented(page: str, heading: str, dtypes: dict[str, str]) -> None:
+    rows = table(ROOT / page, heading)
+    assert [(name, kind) for name, kind, *_ in rows] == [*dtypes.items()]
 
 
 def test_the_files_of_a_run_are_documented(workplace: Path) -> None:

@@ -31,15 +31,20 @@ def pareto_mask(values: NDArray[np.float64], directions: Sequence[str]) -> NDArr
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(directions) or not directions:
         raise invalid("values", f"of shape (N, {len(directions)})", values.shape, "Give one direction per column.")
-    for direction in directions:
-        if direction not in _SIGNS:
-            raise invalid("direction", '"min" or "max"', direction, did_you_mean(str(direction), _SIGNS))
-    costs = values * np.array([_SIGNS[direction] for direction in directions]) + 0.0  # + 0.0: no negative zeros
-    mask: NDArray[np.bool_] = ~np.isnan(costs).any(axis=1)
+    costs = values * signs(directions) + 0.0  # + 0.0: no negative zeros
+    mask: NDArray[np.bool_] = ~np.any(np.isnan(costs), axis=1)
     unique, inverse = np.unique(costs[mask], axis=0, return_inverse=True)
     front = _sweep(unique) if len(directions) <= 3 else _cull(unique)
     mask[mask] = front[inverse.reshape(-1)]
     return mask
+
+
+def signs(directions: Sequence[str]) -> NDArray[np.float64]:
+    """Return 1 for each "min" and -1 for each "max"; raise InvalidInputError for any other direction."""
+    for direction in directions:
+        if direction not in _SIGNS:
+            raise invalid("direction", '"min" or "max"', direction, did_you_mean(str(direction), _SIGNS))
+    return np.array([_SIGNS[direction] for direction in directions])
 
 
 def _sweep(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -78,6 +83,29 @@ def _cull(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     return front
 
 
+def objective_costs(frame: pd.DataFrame, objectives: Mapping[str, str]) -> NDArray[np.float64]:
+    """Return a table's objectives such that lower is better in each: those to maximise change their sign.
+
+    Args:
+        frame: One row per candidate.
+        objectives: Column to "max" or "min", at least one.
+
+    Returns:
+        Shape (N, M), in the order of rows and objectives; NaN where a value is missing.
+
+    Raises:
+        InvalidInputError: If a column is missing or holds no numbers, or a direction is unknown.
+    """
+    if not objectives:
+        raise invalid("objectives", "one or more columns", objectives, 'Give for example {"accuracy": "max"}.')
+    for column in objectives:
+        if column not in frame.columns:
+            raise invalid("objective column", "in the table", column, did_you_mean(column, map(str, frame.columns)))
+        if not pd.api.types.is_numeric_dtype(frame[column].dtype):
+            raise invalid("objective column", "one of numbers", column, f"It holds {frame[column].dtype}.")
+    return frame[list(objectives)].to_numpy(dtype=np.float64, na_value=np.nan) * signs(list(objectives.values()))
+
+
 def pareto_front(frame: pd.DataFrame, objectives: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows of a table that are on the Pareto front, best first by the first objective.
 
@@ -86,12 +114,8 @@ def pareto_front(frame: pd.DataFrame, objectives: Mapping[str, str]) -> pd.DataF
         objectives: Column to "max" or "min".
 
     Raises:
-        InvalidInputError: If a column is missing.
+        InvalidInputError: If a column is missing or holds no numbers, or a direction is unknown.
     """
-    for column in objectives:
-        if column not in frame.columns:
-            raise invalid("objective column", "in the table", column, did_you_mean(column, map(str, frame.columns)))
-    values = frame[list(objectives)].to_numpy(dtype=np.float64, na_value=np.nan)
-    front = frame[pareto_mask(values, list(objectives.values()))]
+    front = frame[pareto_mask(objective_costs(frame, objectives), ["min"] * len(objectives))]
     first, direction = next(iter(objectives.items()))
     return front.sort_values(first, ascending=_SIGNS[direction] > 0, kind="stable")

@@ -27,6 +27,8 @@ INTERRUPTED = "interrupted"
 ORIGIN = "origin"
 """Where the parameters came from: "sampler", the name of the reference network in a warm start, or "random" where the
 sampler had proposed nothing new for a while."""
+PROPOSED_ORIGINS = ("sampler", "random")
+"""The origins that are not the name of a reference network."""
 
 
 def describe(trial: Trial, spec: ArchSpec) -> None:

@@ -23,6 +23,18 @@ from nas.spec import ArchSpec
 KIND = "nas.run/1"
 _PACKAGES = ("nas", "torch", "torchvision", "optuna", "numpy", "pandas", "fvcore", "safetensors")
 
+# What accuracy, relative step time and parameters of two runs must share, so that they can be compared.
+_COMPARABLE = (
+    "reference",
+    "data_fingerprint",
+    "num_classes",
+    "in_channels",
+    "fidelity",
+    "step",
+    "target_device",
+    "target_device_digest",
+)
+
 # What a resumed search must share with the run, in words that users know.
 _MUST_MATCH = {
     "space": "search space",
@@ -144,6 +156,22 @@ class Manifest:
                     f"as in the run that is resumed ({words}: {_short(mine[name])})",
                     theirs[name],
                     "Resume with the same, or start a new run with --out.",
+                )
+
+    def check_comparable(self, other: "Manifest") -> None:
+        """Raise InvalidInputError unless numbers of this manifest's run can be compared with those of `other`'s.
+
+        The search space, the objective, the sampler and the seed may differ; data, fidelity, what is timed and the
+        network that step times and parameters are relative to may not.
+        """
+        mine, theirs = _comparable(self), _comparable(other)
+        for name in _COMPARABLE:
+            if mine[name] != theirs[name]:
+                raise invalid(
+                    name,
+                    f"the same in both runs ({_MUST_MATCH[name]}: {_short(mine[name])})",
+                    theirs[name],
+                    "Numbers of these runs do not compare: search again with what the other had.",
                 )
 
     def to_json(self) -> str:

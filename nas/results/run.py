@@ -8,8 +8,11 @@ import optuna
 import pandas as pd
 
 from nas.errors import invalid
+from nas.html import html_table
 from nas.optimization.pareto import pareto_front
 from nas.optimization.trials import candidates, spec_of
+from nas.results.architectures import architectures_frame
+from nas.results.family import Family
 from nas.results.folder import RunFolder
 from nas.results.frame import trials_frame
 from nas.results.manifest import Manifest
@@ -24,14 +27,16 @@ class Run:
     Attributes:
         folder: Where its files lie.
         manifest: What it was made from and with.
+        candidates: Optuna's trials behind the rows of `trials`, in the same order.
+        trials: One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns.
     """
 
     def __init__(self, folder: RunFolder, manifest: Manifest, study: optuna.Study) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.candidates = candidates(study)
         self.trials = trials_frame(study)
-        """One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns."""
-        self._specs = {trial.number: spec_of(trial) for trial in candidates(study)}
+        self._specs = {trial.number: spec_of(trial) for trial in self.candidates}
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
@@ -40,6 +45,11 @@ class Run:
         """
         measured = self.trials[self.trials["state"] == "measured"]
         return pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+
+    @cached_property
+    def architectures(self) -> pd.DataFrame:
+        """One row per stage of every candidate; `nas.results.architectures` documents the columns."""
+        return architectures_frame(self.trials, self._specs, self.manifest)
 
     @property
     def best(self) -> "pd.Series[Any]":
@@ -60,21 +70,37 @@ class Run:
             raise invalid("number", "that of an evaluated candidate", number, "See the column `number` of trials.")
         return self._specs[number]
 
-    def family(self) -> dict[str, ArchSpec]:
-        """Return "S", the best network, and "M" and "L" scaled from it.
+    def family(self) -> Family:
+        """Return "S", the best network, and "M" and "L" scaled from it, by size.
 
         Raises:
             InvalidInputError: If no candidate was measured.
         """
         from nas.models.scaling import scale_family
 
-        return scale_family(self.spec(int(self.best["number"])))
+        return Family(
+            scale_family(self.spec(int(self.best["number"]))),
+            num_classes=self.manifest.num_classes,
+            in_channels=self.manifest.in_channels,
+        )
+
+    @property
+    def _counts(self) -> str:
+        states = self.trials["state"]
+        return (
+            f"{(states == 'measured').sum()} measured, {(states == 'failed').sum()} failed, "
+            f"{len(self.pareto)} on the front"
+        )
 
     def __repr__(self) -> str:
-        counts = (
-            f"{(self.trials['state'] == 'measured').sum()} measured, {(self.trials['state'] == 'failed').sum()} failed"
-        )
-        return f"Run({str(self.folder.path)!r}: {counts}, {len(self.pareto)} on the front)"
+        return f"Run({str(self.folder.path)!r}: {self._counts})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: counts and the first rows of the front."""
+        from nas.results.tables import FRONT_COLUMNS, front_rows
+
+        title = f"{self.folder.path.name}: {self.manifest.space} on {self.manifest.data}, {self._counts}"
+        return html_table(title, FRONT_COLUMNS, front_rows(self.pareto.head(10)))
 
 
 def load(path: str | os.PathLike[str]) -> Run:

@@ -21,16 +21,23 @@ def stage_table(spec: ArchSpec, title: str = "") -> Table:
     return table
 
 
-def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
-    """Return the first rows of a front (columns as in `trials_frame`) for a terminal."""
-    shown = front.head(max_rows)
-    title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
-    table = Table(title=f"{title}{_predicted(front)}")
-    for name in ("Rank", "Trial", "Accuracy", "Step (ms)", "Relative (IQR)", "Params", "MACs", "Reward"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Architecture")
-    for rank, row in enumerate(shown.to_dict("records"), start=1):
-        table.add_row(
+FRONT_COLUMNS = (
+    "Rank",
+    "Trial",
+    "Accuracy",
+    "Step (ms)",
+    "Relative (IQR)",
+    "Params",
+    "MACs",
+    "Reward",
+    "Architecture",
+)
+
+
+def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return the cells of a front (columns as in `trials_frame`), in the order of its rows."""
+    return [
+        (
             str(rank),
             str(row["number"]),
             f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
@@ -41,6 +48,20 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
             f"{row['reward']:.4f}",
             row["arch"],
         )
+        for rank, row in enumerate(front.to_dict("records"), start=1)
+    ]
+
+
+def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
+    """Return the first rows of a front (columns as in `trials_frame`) for a terminal."""
+    shown = front.head(max_rows)
+    title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
+    table = Table(title=f"{title}{_predicted(front)}")
+    for name in FRONT_COLUMNS[:-1]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(FRONT_COLUMNS[-1])
+    for row in front_rows(shown):
+        table.add_row(*row)
     return table
 
 
@@ -105,7 +126,7 @@ _FAMILY_COLUMNS = ("Size", "Params", "MACs", "Train size", "Eval size", "Blocks"
 _TIME_COLUMNS = ("Step (ms)", "Relative to S")
 
 
-def _family_rows(members: Sequence[FamilyMember]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def family_rows(members: Sequence[FamilyMember]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return columns and rows; those of step time only where one was measured."""
     rows: list[tuple[str, ...]] = []
     for member in members:
@@ -135,7 +156,7 @@ def _time_cells(times: MemberTimes | None) -> tuple[str, str]:
 def family_table(members: Sequence[FamilyMember]) -> Table:
     """Return what each member costs for a terminal; step times with their interquartile range in brackets."""
     table = Table(title="Family")
-    columns, rows = _family_rows(members)
+    columns, rows = family_rows(members)
     for name in columns:
         table.add_column(name, justify="left" if name == "Size" else "right")
     for row in rows:
@@ -145,7 +166,7 @@ def family_table(members: Sequence[FamilyMember]) -> Table:
 
 def family_markdown(members: Sequence[FamilyMember], *, title: str) -> str:
     """Return a page with what each member costs and its stage table."""
-    columns, rows = _family_rows(members)
+    columns, rows = family_rows(members)
     parts = [f"# {title}", markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))]
     parts.append("MACs are multiply-adds of one forward pass of one image of the eval size.")
     if columns != _FAMILY_COLUMNS:

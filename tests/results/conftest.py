@@ -1,10 +1,11 @@
 import shutil
+from pathlib import Path
 
 import pytest
 
 from nas.optimization.objectives import PARETO
-from nas.results import Manifest, RunFolder
-from tests.synthetic import run_search, small_space
+from nas.results import Manifest, Run, RunFolder
+from tests.synthetic import new_study, run_search, small_space
 
 
 def describe_run(space, **changes):
@@ -13,6 +14,13 @@ def describe_run(space, **changes):
         **{"objective": "pareto", "fidelity": "2000x1", "settings": {"budget": 25}, "device": "cpu"},
     }
     return Manifest.collect(space, **(known | changes))
+
+
+def run_in_memory(num_asks, path=Path("memory"), study=None, manifest=None, **changes):
+    """A run whose trials are drawn at random, some of them failed or free, and never written."""
+    study = study or new_study(PARETO)
+    run_search(study, small_space(), PARETO, "random", num_asks, **changes)
+    return Run(RunFolder(path), manifest or describe_run(small_space()), study)
 
 
 @pytest.fixture

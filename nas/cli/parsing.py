@@ -1,9 +1,10 @@
 """`parse`: settings from a command line and a settings file, and what is wrong with either in one line."""
 
 import io
+import os
 import re
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import MISSING, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
+_RULE = re.compile(r"^ *-{3,} *$", re.MULTILINE)
 _BAD_VALUE = re.compile(r"Error parsing --(?P<flag>[\w-]+): .*: '(?P<value>.*)'")
 
 
@@ -32,14 +34,17 @@ def parse(kind: type[Settings], prog: str, args: Sequence[str], default: Setting
         # A shell completes the first word, and that of `python -m nas.search` is any Python's.
         prog = prog.removeprefix("python -m ").replace(".", "-")
     _check_flags(kind, prog, args)
-    said = io.StringIO()
+    before, said = _defaults(kind, args, default), io.StringIO()
     try:
-        with redirect_stderr(said):
-            return tyro.cli(kind, prog=prog, args=args, default=_defaults(kind, args, default))
+        with redirect_stdout(said), redirect_stderr(said):  # which also makes tyro leave out colours and boxes
+            return tyro.cli(kind, prog=prog, args=args, default=before)
     except SystemExit as ending:
-        if not ending.code:
+        if ending.code:
+            raise _one_line(kind, prog, said.getvalue()) from ending
+        if os.environ.get("NO_COLOR"):
+            print(said.getvalue(), end="")  # noqa: T201
             raise
-        raise _one_line(kind, prog, said.getvalue()) from ending
+    return tyro.cli(kind, prog=prog, args=args, default=before)  # Help, as handsome as the terminal can show it.
 
 
 def _defaults(kind: type[Settings], args: Sequence[str], default: Settings | None) -> Settings:
@@ -75,11 +80,13 @@ def _check_flags(kind: type[Settings], prog: str, args: Sequence[str]) -> None:
             raise invalid("flag", "one of this command", word.partition("=")[0], todo)
 
 
-def _one_line(kind: type[Settings], prog: str, box: str) -> InvalidInputError:
-    """Return the first paragraph of tyro's box of several as an error, in the house's form where that is known."""
-    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    paragraph = next((index for index, line in enumerate(inside) if set(line) == {"─"}), len(inside))
-    text = " ".join(inside[:paragraph])
+def _one_line(kind: type[Settings], prog: str, said: str) -> InvalidInputError:
+    """Return tyro's message as an error, in the house's form where that is known.
+
+    It is a title, the message, and help, with rules between them.
+    """
+    paragraphs = _RULE.split(said)
+    text = " ".join((paragraphs[1] if len(paragraphs) > 1 else said).split())
     bad: re.Match[str] | None = _BAD_VALUE.match(text)
     if bad is None:
         return InvalidInputError(f"{text.rstrip('.')}. See {prog} --help.")

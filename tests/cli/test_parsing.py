@@ -1,9 +1,13 @@
 """Command lines and settings files of a class of settings, and of the verbs."""
 
+import contextlib
 import importlib
+import os
+import pty
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +16,7 @@ import pytest
 import tyro
 
 from nas import InvalidInputError, cli
-from tests.running import exit_code, start
+from tests.running import ROOT, exit_code, start
 
 VERBS = ("search", "train", "export", "measure", "profile", "scale")
 
@@ -155,6 +159,32 @@ def test_every_verb_takes_a_file_and_names_flags_that_are_meant(verb, config, ca
     config.write_text("devise = 3")
     assert exit_code(main, ["--config", config]) == 2
     assert "`setting` must be one of this command, got 'devise'." in capsys.readouterr().err
+
+
+def on_a_terminal(*command, **environment):
+    """Return what a command prints where stdout is a terminal."""
+    ours, theirs = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**inherited, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environment},
+        stdout=theirs,
+    ):
+        os.close(theirs)
+        printed = b""
+        with contextlib.suppress(OSError):  # So Linux ends a terminal that nobody writes to any more.
+            while part := os.read(ours, 65536):
+                printed += part
+    os.close(ours)
+    return printed.decode()
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_help_has_colours_where_they_are_wanted(environment, coloured):
+    printed = on_a_terminal("-m", "nas.export", "--help", **environment)
+    assert "--num-classes" in printed
+    assert ("\x1b[" in printed) == coloured
 
 
 def complete(script, word):

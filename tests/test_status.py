@@ -65,26 +65,17 @@ def test_the_budget_and_the_pace_are_those_of_the_last_sitting(run_path):
     assert (status.state, status.budget, status.eta_s) == ("running", 300, None)  # No candidate in this sitting.
 
 
-@pytest.mark.parametrize("told", [150, 120])
-def test_eta_is_the_pace_of_this_sitting(run_path, told):
-    """The reference run, cut off as if its search still went on: `told` candidates in all, 30 more to come."""
-    lines = (run_path / "journal.log").read_text().splitlines()
-    ended, kept = 0, []
-    for line in lines:
-        kept.append(line)
-        ended += json.loads(line)["op_code"] == 6 and json.loads(line)["state"] == 1
-        if ended == told:
-            break
-    (run_path / "journal.log").write_text("\n".join(kept) + "\n")
-    folder = RunFolder.open(run_path)
-    done = len(nas.results.load(run_path).trials)
-    assert 0 < done <= told
-    began = nas.results.load(run_path).trials["started_utc"].min()
+def test_eta_is_the_pace_of_this_sitting(run_path):
+    """The reference run, cut off at three quarters as if its search still went on, and 30 candidates before its end."""
+    lines = (run_path / "journal.log").read_bytes().splitlines(keepends=True)
+    (run_path / "journal.log").write_bytes(b"".join(lines[: len(lines) * 3 // 4]))
+    folder, trials = RunFolder.open(run_path), nas.results.load(run_path).trials
+    done, began = len(trials), trials["started_utc"].min()
     folder.read_study().set_user_attr("sitting", {"budget": done + 30, "began_utc": began.isoformat()})
     with folder.lock():
         status = read_status(run_path)
-    assert status.measured == done
-    assert 1 <= status.under_way <= 2
+    assert 100 < status.measured == done < 200
+    assert status.under_way in (1, 2)  # It had two workers.
     elapsed_s = (datetime.now(UTC) - began).total_seconds()
     assert status.eta_s == pytest.approx(30 * elapsed_s / done, rel=0.01)
 

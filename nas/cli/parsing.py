@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
+_COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")
+_SHELLS = ("bash", "zsh", "fish")
 _RULE = re.compile(r"^ *-{3,} *$", re.MULTILINE)
 _BAD_VALUE = re.compile(r"Error parsing --(?P<flag>[\w-]+): .*: '(?P<value>.*)'")
 
@@ -30,7 +32,10 @@ def parse(kind: type[Settings], prog: str, args: Sequence[str], default: Setting
     Raises:
         InvalidInputError: If an argument, or the file, cannot be read.
     """
-    if "--tyro-print-completion" in args or "--tyro-write-completion" in args:
+    if args and args[0] in _COMPLETIONS:
+        shell = args[1] if len(args) > 1 else None
+        if shell not in _SHELLS:
+            raise invalid("shell", f"one of {', '.join(_SHELLS)}", shell, f"For example: {prog} {args[0]} bash.")
         # A shell completes the first word, and that of `python -m nas.search` is any Python's.
         prog = prog.removeprefix("python -m ").replace(".", "-")
     _check_flags(kind, prog, args)

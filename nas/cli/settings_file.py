@@ -2,7 +2,7 @@
 
 import tomllib
 import types
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -27,23 +27,24 @@ def read_settings(path: Path, kind: type) -> dict[str, Any]:
         raise invalid("config", "a readable file", str(path), f"{error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         raise invalid("config", "a TOML file", str(path), f"It does not parse: {error}.") from error
-    hints = {name: hint for name, hint in get_type_hints(kind).items() if name != "config"}
     try:
-        return dict(_entries(plain, hints))
+        return convert_settings(plain, kind)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from error
 
 
-def _entries(plain: dict[str, Any], hints: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    seen: dict[str, str] = {}
+def convert_settings(plain: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Return TOML's entries as values of a class's fields; raise InvalidInputError, as `read_settings`."""
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name != "config"}
+    values: dict[str, Any] = {}
     for key, value in plain.items():
         name = key.replace("-", "_")
         if name not in hints:
             raise invalid("setting", "one of this command", key, did_you_mean(name, hints))
-        if name in seen:
-            raise invalid(name, "given once", f"{seen[name]} and {key}", "Leave out one of them.")
-        seen[name] = key
-        yield name, _converted(name, hints[name], value)
+        if name in values:
+            raise invalid(name, "given once", value, "It is there with - and with _: leave out one of them.")
+        values[name] = _converted(name, hints[name], value)
+    return values
 
 
 def _converted(name: str, hint: Any, value: Any) -> Any:

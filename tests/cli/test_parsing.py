@@ -72,6 +72,8 @@ def test_what_is_not_given_is_the_defaults():
         (["--xyzzy=3"], "`flag` must be one of this command, got '--xyzzy'. See bake --help."),
         (["3"], "3"),
         (["-x"], "-x"),
+        (["--tyro-print-completion", "tcsh"], "`shell` must be one of bash, zsh, fish, got 'tcsh'"),
+        (["--tyro-print-completion"], "`shell` must be one of bash, zsh, fish, got None"),
     ],
 )
 def test_arguments_that_do_not_parse_are_one_line(args, message, capsys):

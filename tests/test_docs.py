@@ -166,7 +166,7 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
     listed = {flag: default for flag, default, _ in table(ROOT / "README.md", "## Options at a glance")}
     defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(SearchSettings)}
     assert defaults.pop("--warm-start") is True
-    expected = {flag: "" if default in (None, False) else str(default) for flag, default in defaults.items()}
+    expected = {flag: "" if default is None or default is False else str(default) for flag, default in defaults.items()}
     assert listed == {**expected, "--no-warm-start": ""}
 
 

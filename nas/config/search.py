@@ -30,6 +30,7 @@ class SearchSettings:
     Examples:
         python -m nas.search --budget 200
         python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
 

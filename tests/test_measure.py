@@ -71,7 +71,7 @@ def test_json_is_all_that_stdout_gets(arch, measured, capsys):
     assert main([arch, "--batch-size", "2", "--image-size", "32", "--num-classes", "10", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["networks"]
     assert list(row) == measured[1].columns.tolist()
-    assert row["network"] == arch
+    assert row["network"] == measured[1]["network"][0]
     assert (row["relative_step_time"] > 0, row["num_params"]) == (True, measured[1]["num_params"][0])
 
 

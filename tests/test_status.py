@@ -124,30 +124,30 @@ def test_a_search_that_goes_on_is_looked_at_again_and_again(tmp_path):
     """From its first moment to its end, every look is whole; and what --json prints at the end is all of stdout."""
     data, run_path = write_stripes(tmp_path / "data", 150), tmp_path / "run"
     args = ["--space", "tests.stripes:space", "--fidelity", "64x1", "--val-images", 30, "--device", "cpu", "--json"]
-    process = start("-m", "nas.search", *args, "--data", data, "--budget", 8, "--workers", 2, "--out", run_path)
+    process = start("-m", "nas.search", *args, "--data", data, "--budget", 5, "--workers", 0, "--out", run_path)
     looks = []
     while process.poll() is None:
         try:
             looks.append(read_status(run_path))
         except InvalidInputError:
             assert not looks  # Only before it has begun.
-        time.sleep(0.02)
+        time.sleep(0.2)
     out, err = process.communicate()
     assert process.returncode == 0, err
     running = [look for look in looks if look.state == "running"]
     assert running
     assert [look.measured for look in looks] == sorted(look.measured for look in looks)
-    assert max(look.under_way for look in running) in (1, 2)
-    assert {look.budget for look in looks} == {8}
+    assert max(look.under_way for look in running) == 1
+    assert {look.budget for look in looks} == {5}
     last = read_status(run_path)
-    assert (last.state, last.measured, last.under_way) == ("finished", 8, 0)
+    assert (last.state, last.measured, last.under_way) == ("finished", 5, 0)
 
     found, run = json.loads(out), nas.results.load(run_path)
-    assert (found["run"], found["measured"], found["failed"]) == (str(run_path), 8, 0)
+    assert (found["run"], found["measured"], found["failed"]) == (str(run_path), 5, 0)
     assert [row["number"] for row in found["front"]] == run.pareto["number"].tolist()
     assert [row["accuracy"] for row in found["front"]] == run.pareto["accuracy"].tolist()
     assert {row["fail_reason"] for row in found["front"]} == {None}
     assert datetime.fromisoformat(found["front"][0]["ended_utc"]).tzinfo is not None
     assert found["family"] == {size: spec.to_dict() for size, spec in run.family().items()}
-    assert len(re.findall(r"^\[\d/8\] #\d+ accuracy", err, re.MULTILINE)) == 8
+    assert len(re.findall(r"^\[\d/5\] #\d+ accuracy", err, re.MULTILINE)) == 5
     assert "Train the small one with" in err

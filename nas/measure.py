@@ -1,6 +1,5 @@
 """`python -m nas.measure`: step time, parameters, multiply-adds and memory of networks, without any training."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from nas import cli
 from nas.config import MeasureSettings
 from nas.files import replace_file
 from nas.models.tables import short_count
+from nas.results.records import records
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,7 @@ EXACTNESS = 0.02
 
 
 def measure(settings: MeasureSettings, console: Console) -> pd.DataFrame:
-    """Measure networks and write the files that were asked for.
+    """Measure networks and write the file that was asked for.
 
     Returns:
         A row for each network, in the order asked for. Columns: `network`; all of `StepTime`; `num_params`, `num_macs`
@@ -68,8 +68,6 @@ def measure(settings: MeasureSettings, console: Console) -> pd.DataFrame:
     frame = pd.DataFrame(_rows(networks, counts, timer, device, console))
     if settings.csv is not None:
         replace_file(settings.csv, frame.to_csv(index=False, lineterminator="\n"))
-    if settings.json is not None:
-        replace_file(settings.json, json.dumps(frame.to_dict("records"), indent=2) + "\n")
     return frame
 
 
@@ -135,18 +133,26 @@ def measured_table(frame: pd.DataFrame, kind: str) -> Table:
     return table
 
 
-def main(args: Sequence[str]) -> int:
-    """Run the command line; return its exit code."""
-    console = cli.console()
-    settings = cli.parse(MeasureSettings, "python -m nas.measure", args)
-    frame = measure(settings, console)
-    console.print(measured_table(frame, "Inference step" if settings.inference else "Training step"))
+def report(frame: pd.DataFrame, kind: str, console: Console) -> None:
+    """Print the table, and what to know about it."""
+    console.print(measured_table(frame, kind))
     if frame["step_batch_reduced"].any():
         console.print(
             "Where a batch did not fit into memory, a smaller one was timed, as was the first network's for it."
         )
     if not frame["timing_target_met"].all():
         console.print(f"Not every ratio came to be known to {EXACTNESS:.0%}; a machine without other work gives that.")
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    settings = cli.parse(MeasureSettings, "python -m nas.measure", args)
+    console = cli.console(stderr=settings.json)
+    frame = measure(settings, console)
+    if settings.json:
+        cli.print_json({"networks": records(frame)})
+    else:
+        report(frame, "Inference step" if settings.inference else "Training step", console)
     return 0
 
 

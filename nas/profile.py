@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -127,15 +127,28 @@ def _progress() -> Progress:
     )
 
 
+def summary(found: DeviceProfile, path: Path) -> dict[str, Any]:
+    """Return what `--json` prints: plain JSON types."""
+    return {
+        "profile": str(cli.short_path(path.resolve())),
+        "device_name": found.measured.device_name,
+        "num_networks": len(found.measured.timings),
+        "timing_error_fraction": found.predictor.error,
+    }
+
+
 def main(args: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
     settings = cli.parse(ProfileSettings, "python -m nas.profile", args)
-    console = cli.console()
+    console = cli.console(stderr=settings.json)
     try:
         found = profile(settings)
     except KeyboardInterrupt:
         console.print("Interrupted; the same command goes on.")
         return 130
+    if settings.json:
+        cli.print_json(summary(found, settings.out))
+        return 0
     console.print(
         f"{len(found.measured.timings)} networks timed on {found.measured.device_name}; predicting one from the others "
         f"is off by {found.predictor.error:.1%} in the median."

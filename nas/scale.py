@@ -1,10 +1,10 @@
 """`python -m nas.scale`: scale a network to larger sizes, or to the largest that a limit allows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -137,11 +137,26 @@ class _Timer:
         )
 
 
-def main(args: Sequence[str]) -> int:
-    """Run the command line; return its exit code."""
-    console = cli.console()
-    settings = cli.parse(ScaleSettings, "python -m nas.scale", args)
-    scaling = scale(settings, console)
+def summary(scaling: Scaling) -> dict[str, Any]:
+    """Return what `--json` prints: plain JSON types."""
+    solved = scaling.solved
+    return {
+        "folder": str(cli.short_path(scaling.folder)),
+        "family": {member.size: member.spec.to_dict() for member in scaling.members},
+        "costs": {
+            member.size: {
+                "num_params": member.num_params,
+                "num_macs": member.num_macs,
+                **({} if member.times is None else asdict(member.times)),
+            }
+            for member in scaling.members
+        },
+        "limit": None if solved is None else {"target": solved.target, "achieved": solved.achieved},
+    }
+
+
+def report(scaling: Scaling, settings: ScaleSettings, console: Console) -> None:
+    """Print the networks' stages and costs, and how near they are to a limit."""
     for member in scaling.members:
         console.print(stage_table(member.spec, member.size))
     console.print(family_table(scaling.members))
@@ -149,12 +164,23 @@ def main(args: Sequence[str]) -> int:
     if scaling.solved is not None:
         console.print(_nearness(scaling.solved))
     console.print(f"Specs in {cli.short_path(scaling.folder)}")
-    return 0
 
 
 def _nearness(solved: Scaled) -> str:
     below = -solved.relative_error
     return f"Limit {solved.target:,.10g}, reached {solved.achieved:,.10g}: {below:.1%} below."
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    settings = cli.parse(ScaleSettings, "python -m nas.scale", args)
+    console = cli.console(stderr=settings.json)
+    scaling = scale(settings, console)
+    if settings.json:
+        cli.print_json(summary(scaling))
+    else:
+        report(scaling, settings, console)
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from rich.console import Console
@@ -28,12 +28,16 @@ from nas.execution import (
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
+from nas.execution.tally import duration
 from nas.optimization.objectives import get_objective
 from nas.optimization.samplers import make_sampler
+from nas.optimization.trials import note_sitting
 from nas.registry import get_space
 from nas.results.folder import RunFolder, default_run_name
 from nas.results.manifest import Manifest
+from nas.results.records import records
 from nas.results.run import Run
+from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
 from nas.results.write import write_tables
 from nas.space import SearchSpace
@@ -82,6 +86,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         else:
             manifest = folder.manifest  # the run stays what it was begun as
         study = folder.study(objective)
+        note_sitting(study, settings.budget)
         console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
         display = stack.enter_context(make_display())
         written = time.monotonic()
@@ -107,6 +112,17 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             prescreen=_prescreen(settings, factory, manifest),
         )
         return write_tables(folder, study, manifest), finished
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return what `--json` prints: plain JSON types."""
+    return {
+        "run": str(cli.short_path(run.folder.path)),
+        "measured": int((run.trials["state"] == "measured").sum()),
+        "failed": int((run.trials["state"] == "failed").sum()),
+        "front": records(run.pareto),
+        "family": {} if run.pareto.empty else {size: spec.to_dict() for size, spec in run.family().items()},
+    }
 
 
 def report(run: Run, console: Console) -> None:
@@ -198,17 +214,48 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
 
 
+def describe(status: Status) -> str:
+    """Return where a search stands in a few lines."""
+    best = "none yet" if status.best_reward is None else f"reward {status.best_reward:.4f}"
+    lines = {
+        "Search": f"{status.state}, {cli.short_path(status.run)}",
+        "Candidates": f"{status.measured + status.failed} of {status.budget}: "
+        f"{status.measured} measured, {status.failed} failed; {status.under_way} under way",
+        "Best": f"{best}; {status.front_size} on the front",
+    }
+    if status.last_outcome_s is not None:
+        lines["Last outcome"] = f"{duration(status.last_outcome_s)} ago"
+    if status.state == "running":
+        lines["ETA"] = duration(status.eta_s)
+    return "\n".join(f"{name:<13}{words}" for name, words in lines.items())
+
+
+def _show_status(settings: SearchSettings, run: Path) -> int:
+    settings.check()
+    status = read_status(run)
+    if settings.json:
+        cli.print_json({**asdict(status), "run": str(cli.short_path(status.run))})
+    else:
+        cli.console().print(describe(status), markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
 def main(args: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     prog = "python -m nas.search"
     settings = cli.parse(SearchSettings, prog, args)
+    if settings.status is not None:
+        return _show_status(settings, settings.status)
     if settings.resume is not None:
         before = SearchSettings.from_dict(RunFolder.open(settings.resume).manifest.settings)
         settings = cli.parse(SearchSettings, prog, args, default=before)
-    console = cli.console()
+    console = cli.console(stderr=settings.json)
     run, finished = search(settings, console)
-    report(run, console)
+    if settings.json:
+        cli.print_json(summary(run))
+    else:
+        report(run, console)
     if finished.interrupted:
         console.print(f"Go on with: {prog} --resume {cli.short_path(run.folder.path)}")
         return 130

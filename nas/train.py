@@ -1,9 +1,9 @@
 """`python -m nas.train`: train a network, found or published, at one image size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -99,15 +99,37 @@ def _check_stride(spec: ArchSpec) -> None:
         raise invalid("image_size", rule, spec.train_image_size, "Give a larger --image-size.")
 
 
-def main(args: Sequence[str]) -> int:
-    """Run the command line; return its exit code."""
-    console = cli.console()
-    trained = train(cli.parse(TrainSettings, "python -m nas.train", args), console)
+def summary(trained: Trained) -> dict[str, Any]:
+    """Return what `--json` prints: plain JSON types."""
+    found = {"validation": trained.validation, "test": trained.test}
+    return {
+        "folder": str(cli.short_path(trained.folder.path)),
+        "weights": str(cli.short_path(trained.folder.weights_path)),
+        **{
+            name: None if one is None else {**asdict(one), "accuracy_stderr": one.accuracy_stderr}
+            for name, one in found.items()
+        },
+    }
+
+
+def report(trained: Trained, console: Console) -> None:
+    """Print accuracies, and where the weights are."""
     for name, found in (("Validation", trained.validation), ("Test", trained.test)):
         if found is not None:
             images = f"{found.num_images:,} images"
             console.print(f"{name} accuracy {found.accuracy:.2%} ± {found.accuracy_stderr:.2%} ({images})")
     console.print(f"Weights in {cli.short_path(trained.folder.weights_path)}")
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the command line; return its exit code."""
+    settings = cli.parse(TrainSettings, "python -m nas.train", args)
+    console = cli.console(stderr=settings.json)
+    trained = train(settings, console)
+    if settings.json:
+        cli.print_json(summary(trained))
+    else:
+        report(trained, console)
     return 0
 
 

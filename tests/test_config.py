@@ -47,9 +47,10 @@ def test_search_settings_survive_the_manifest(settings):
     assert SearchSettings.from_dict(plain) == replace(settings, out=None, resume=None)
 
 
-def test_where_a_run_lies_is_not_part_of_it():
-    assert {"out", "resume"} & set(SearchSettings(out=Path("a")).to_dict()) == set()
-    for key in ("out", "resume"):
+def test_what_belongs_to_one_call_is_not_part_of_the_run():
+    of_the_call = ("out", "resume", "status", "json", "config")
+    assert set(of_the_call) & set(SearchSettings(out=Path("a")).to_dict()) == set()
+    for key in of_the_call:
         with pytest.raises(InvalidInputError, match="those of a search"):
             SearchSettings.from_dict({key: "a"})
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ import tyro
 
 import nas.results
 import nas.search
+from nas.cli.settings_file import convert_settings
 from nas.config import (
     ExportSettings,
     MeasureSettings,
@@ -144,6 +146,19 @@ def test_command_lines_parse(page: Path) -> None:
         settings.check()
 
 
+def test_settings_files_are_read() -> None:
+    found = [block for page in PAGES for block in blocks(page) if block.comment.startswith("settings of nas.")]
+    assert found
+    for block in found:
+        entries = tomllib.loads(block.text)
+        values = convert_settings(entries, SETTINGS[block.comment.removeprefix("settings of nas.")])
+        assert len(values) == len(entries)
+
+
+def test_the_readme_lists_the_exit_codes() -> None:
+    assert [code for code, _ in table(ROOT / "README.md", "### Exit codes")] == ["0", "1", "2", "130"]
+
+
 @pytest.mark.parametrize(
     "page", [*PAGES, ROOT / "results/README.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
 )
@@ -157,7 +172,7 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
     listed = {flag: default for flag, default, _ in table(ROOT / "README.md", "## Options at a glance")}
     defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(SearchSettings)}
     assert defaults.pop("--warm-start") is True
-    expected = {flag: "" if default is None else str(default) for flag, default in defaults.items()}
+    expected = {flag: "" if default is None or default is False else str(default) for flag, default in defaults.items()}
     assert listed == {**expected, "--no-warm-start": ""}
 
 

@@ -30,7 +30,6 @@ def measured(tmp_path_factory, arch):
         image_size=32,
         num_classes=10,
         csv=folder / "steps.csv",
-        json=folder / "steps.json",
     )
     return settings, measure(settings, Console(file=io.StringIO()))
 
@@ -63,10 +62,17 @@ def test_counts_are_those_of_the_network(measured):
     assert (frame["num_params"][0], frame["num_macs"][0]) == (expected.num_params, expected.num_macs)
 
 
-def test_files_hold_the_table(measured):
+def test_the_file_holds_the_table(measured):
     settings, frame = measured
     pd.testing.assert_frame_equal(pd.read_csv(settings.csv), frame)
-    assert json.loads(settings.json.read_text()) == frame.to_dict("records")
+
+
+def test_json_is_all_that_stdout_gets(arch, measured, capsys):
+    assert main([arch, "--batch-size", "2", "--image-size", "32", "--num-classes", "10", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["networks"]
+    assert list(row) == measured[1].columns.tolist()
+    assert row["network"] == measured[1]["network"][0]
+    assert (row["relative_step_time"] > 0, row["num_params"]) == (True, measured[1]["num_params"][0])
 
 
 def test_inference_is_timed_at_batch_size_one(arch, capsys):

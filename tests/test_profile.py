@@ -41,10 +41,18 @@ def test_the_file_says_what_was_timed_and_how(finished):
     assert [path.name for path in finished.parent.iterdir()] == [finished.name]
 
 
-def test_the_same_command_goes_on_where_it_was_interrupted(finished, tmp_path):
+def test_the_same_command_goes_on_where_it_was_interrupted(finished, tmp_path, capsys):
     before, out = DeviceProfile.load(finished).measured, tmp_path / "out.json"
     replace(before, timings=before.timings[:17]).save(tmp_path / "out.json.partial")
-    found = profile(settings(out))
+    arguments = ["--space", "tests.stripes:space", "--networks", NUM_NETWORKS, "--batch-size", 8, "--device", "cpu"]
+    assert exit_code(main, [*arguments, "--out", out, "--json"]) == 0
+    found, said = DeviceProfile.load(out), json.loads(capsys.readouterr().out)
+    assert said == {
+        "profile": str(out),
+        "device_name": before.device_name,
+        "num_networks": NUM_NETWORKS,
+        "timing_error_fraction": found.predictor.error,
+    }
     assert found.measured.timings[:17] == before.timings[:17]
     assert [t.spec for t in found.measured.timings] == [t.spec for t in before.timings]
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]

@@ -1,6 +1,7 @@
 """`python -m nas.scale`, in this process and as a user runs it."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -75,6 +76,23 @@ def test_the_command_line(arch, tmp_path, capsys):
     assert "Limit 100,000, reached 99," in printed
     assert "below." in printed
     assert (tmp_path / "out" / "scaled.json").exists()
+
+
+def test_json_is_all_that_stdout_gets(arch, tmp_path, capsys):
+    def found(*args):
+        assert exit_code(main, [arch, *args, "--num-classes", 3, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    family = found("--sizes", "S", "L", "--out", tmp_path / "family")
+    assert list(family["family"]) == list(family["costs"]) == ["S", "L"]
+    assert ArchSpec.from_dict(family["family"]["L"]) == ArchSpec.load(tmp_path / "family" / "L.json")
+    assert family["limit"] is None
+    assert "step_time_s" not in family["costs"]["S"]
+    solved = found("--max-params", "1e5", "--out", tmp_path / "limit")
+    assert solved["folder"] == str(tmp_path / "limit")
+    assert solved["limit"] == {"target": 1e5, "achieved": solved["costs"]["scaled"]["num_params"]}
+    timed = ["--sizes", "S", "--measure", "--device", "cpu", "--batch-size", 2, "--out", tmp_path / "timed"]
+    assert found(*timed)["costs"]["S"]["step_time_s"] > 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`python -m nas.search` from end to end: real candidates, trained and timed, on a data set that takes moments."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -163,6 +164,18 @@ def test_a_larger_budget_leaves_earlier_rows_as_they_were(run_path, capsys):
     assert "[4/6] resuming" in capsys.readouterr().err
 
 
+def test_a_file_of_settings_is_between_a_resumed_run_and_flags(run_path, tmp_path, capsys):
+    config, before = tmp_path / "more.toml", RunFolder.open(run_path).manifest
+    config.write_text(f'resume = "{run_path}"\nbudget = 50\nsampler = "random"\nworkers = 0')
+    assert exit_code(main, ["--config", config, "--budget", 5]) == 0
+    assert "5 of 5 candidates evaluated" in capsys.readouterr().err
+    assert len(nas.results.load(run_path).trials) == 5
+    assert RunFolder.open(run_path).manifest == before
+    config.write_text('fidelity = "32x1"')
+    assert exit_code(main, ["--config", config, "--resume", run_path]) == 2
+    assert "`fidelity` must be as in the run that is resumed" in capsys.readouterr().err
+
+
 def test_a_finished_run_that_is_resumed_stays_as_it_is(run_path, capsys):
     before = {name: (run_path / name).read_text() for name in ("trials.csv", "pareto.csv", "S.json", "manifest.json")}
     assert exit_code(main, ["--resume", run_path]) == 0
@@ -248,15 +261,16 @@ def test_killed_in_the_middle_of_trials_and_resumed(data, tmp_path, capsys):
 
 def test_interrupted_by_ctrl_c(data, tmp_path):
     run_path = tmp_path / "run"
-    args = [*COMMON, "--data", data, "--workers", 0, "--budget", 50, "--out", run_path]
+    args = [*COMMON, "--data", data, "--workers", 0, "--budget", 50, "--out", run_path, "--json"]
     with start("-m", "nas.search", *args) as driver:
         wait_for_line(driver, r"^\[ 1/50\]")
         driver.send_signal(signal.SIGINT)
         out, err = driver.communicate(timeout=60)
     assert driver.returncode == 130, err
-    assert f"Go on with: python -m nas.search --resume {run_path}" in out
+    assert f"Go on with: python -m nas.search --resume {run_path}" in err
     assert "Traceback" not in err
     run = nas.results.load(run_path)
+    assert json.loads(out)["measured"] == len(run.trials)
     assert 1 <= len(run.trials) < 50
     assert len(pd.read_csv(run_path / "trials.csv")) == len(run.trials)
     assert all(trial.state.is_finished() for trial in run.folder.read_study().trials)

@@ -128,6 +128,19 @@ def test_the_default_folder_is_below_results(tmp_path, monkeypatch, data, arch, 
     assert "Test accuracy" in printed
 
 
+def test_json_is_all_that_stdout_gets(tmp_path, data, arch, capsys):
+    args = ["--arch", arch, "--data", data, "--epochs", 1, "--batch-size", 90, "--out", tmp_path / "out", "--json"]
+    assert exit_code(main, args) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["folder"] == str(tmp_path / "out")
+    assert found["weights"] == str(tmp_path / "out" / "weights.safetensors")
+    assert (found["validation"]["num_images"], found["test"]["num_images"]) == (60, 90)
+    metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
+    assert found["validation"]["accuracy"] == metrics["val_accuracy"].iloc[-1]
+    assert "[1/1] train loss" in printed.err
+
+
 def test_a_published_network_by_name(tmp_path, data):
     settings = TrainSettings(
         arch="efficientnet_v2_b0", data=str(data), image_size=32, epochs=1, batch_size=90, out=tmp_path

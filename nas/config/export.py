@@ -39,6 +39,8 @@ class ExportSettings:
     """Channels of an image; by default those of the weights, else 3."""
     image_size: int | None = None
     """Pixels a side; by default that of the weights, else the size the architecture is validated at."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine and no file could make right."""

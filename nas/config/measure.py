@@ -47,8 +47,10 @@ class MeasureSettings:
     """Time forward passes in evaluation mode instead of training steps."""
     csv: Path | None = None
     """Write the table to this file as CSV."""
-    json: Path | None = None
-    """Write the table to this file as JSON."""
+    json: bool = False
+    """Print results as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine could make right."""
@@ -59,6 +61,5 @@ class MeasureSettings:
                 raise invalid(name, "at least 1", value, "Leave it out for the default.")
         if not 1 <= self.threads <= 1024:
             raise invalid("threads", "from 1 to 1024", self.threads, "Leave it out for one.")
-        for file in (self.csv, self.json):
-            if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-                raise invalid("csv and json", "files in folders that exist", str(file), "Make the folder first.")
+        if self.csv is not None and (self.csv.is_dir() or not self.csv.absolute().parent.is_dir()):
+            raise invalid("csv", "a file in a folder that exists", str(self.csv), "Make the folder first.")

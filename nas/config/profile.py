@@ -41,6 +41,10 @@ class ProfileSettings:
     """Classes of the data."""
     in_channels: int = 3
     """Channels of an image."""
+    json: bool = False
+    """Print results as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine could make right."""

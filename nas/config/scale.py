@@ -45,6 +45,10 @@ class ScaleSettings:
     out: Path | None = None
     """Folder for the JSON files and a table, new or empty. By default results/ and a name from time and
     architecture."""
+    json: bool = False
+    """Print results as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine could make right."""

@@ -12,6 +12,9 @@ from nas.config.checks import check_seed, check_val_images
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.step_setup import StepSetup
 
+_OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
+"""Settings that are no part of what is searched: they are not kept in a run's manifest."""
+
 DEFAULT_FIDELITY = "5000x2"
 """Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
 
@@ -27,6 +30,7 @@ class SearchSettings:
     Examples:
         python -m nas.search --budget 200
         python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
 
@@ -77,6 +81,12 @@ class SearchSettings:
     """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
     resume: Path | None = None
     """Folder of a run to go on with, up to the budget; other settings are those of the run unless given."""
+    status: Path | None = None
+    """Folder of a run: only print where its search stands, while it goes on or afterwards."""
+    json: bool = False
+    """Print results as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine and no data could make right."""
@@ -92,10 +102,11 @@ class SearchSettings:
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
             raise invalid("target_device and step settings", "given one at a time", self.step_words(), todo)
-        if self.out is not None and self.resume is not None:
-            raise invalid(
-                "out and resume", "given one at a time", str(self.out), "Leave out --out to go on with a run."
-            )
+        folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
+        given = [name for name, folder in folders.items() if folder is not None]
+        if len(given) > 1:
+            todo = "--out is for a new run, --resume to go on with one, --status to look at one."
+            raise invalid(" and ".join(given), "given one at a time", str(folders[given[0]]), todo)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""
@@ -112,14 +123,14 @@ class SearchSettings:
         return given | {name: size for name, size in sizes.items() if size is not None}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types for the manifest, without where the run lies."""
-        plain = {key: value for key, value in asdict(self).items() if key not in ("out", "resume")}
+        """Return plain JSON types for the manifest, without those that are no part of the search."""
+        plain = {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
         return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
         """Read what `to_dict` wrote; raise InvalidInputError for unknown keys."""
-        known = {f.name for f in fields(cls)} - {"out", "resume"}
+        known = {f.name for f in fields(cls)} - _OF_THE_CALL
         for key in plain:
             if key not in known:
                 raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))

@@ -43,6 +43,10 @@ class TrainSettings:
     out: Path | None = None
     """Folder for weights, architecture and metrics.csv, new or empty. By default results/ and a name from time,
     architecture and data."""
+    json: bool = False
+    """Print results as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine and no data could make right."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from nas.errors import invalid
 from nas.evaluation.step_features import FEATURES, StepShape, step_features
@@ -151,6 +150,8 @@ def _solve(rows: Array) -> Array:
 
 def _solve_normal(normal: Array, target: Array) -> Array:
     """Minimise x.normal.x / 2 - target.x over x of at least 0."""
+    from scipy.optimize import nnls  # Half a second that --help and --status should not take.
+
     upper = np.linalg.cholesky(normal).T
     found: Array = nnls(upper, np.linalg.solve(upper.T, target))[0]
     return found

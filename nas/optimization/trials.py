@@ -1,4 +1,4 @@
-"""What the toolkit keeps on Optuna's trials, and the only code that writes or reads it.
+"""What the toolkit keeps on Optuna's trials and studies, and the only code that writes or reads it.
 
 A trial that is asked for ends as one of:
 
@@ -9,6 +9,8 @@ A trial that is asked for ends as one of:
 - *interrupted* (FAIL with `interrupted`): was running when the search was stopped and is queued again; free.
 """
 
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import optuna
@@ -29,6 +31,31 @@ ORIGIN = "origin"
 sampler had proposed nothing new for a while."""
 PROPOSED_ORIGINS = ("sampler", "random")
 """The origins that are not the name of a reference network."""
+_SITTING = "sitting"
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One call of the verb that works on a study; the study keeps the last one.
+
+    Attributes:
+        budget: Candidates that the study is to hold at its end.
+        began_utc: ISO 8601, UTC.
+    """
+
+    budget: int
+    began_utc: str
+
+
+def note_sitting(study: optuna.Study, budget: int) -> None:
+    """Keep on a study that a driver now begins to work on it."""
+    study.set_user_attr(_SITTING, asdict(Sitting(budget, datetime.now(UTC).isoformat())))
+
+
+def sitting_of(study: optuna.Study) -> Sitting | None:
+    """Return the last sitting, or None for a study from before they were kept."""
+    plain: dict[str, Any] | None = study.user_attrs.get(_SITTING)
+    return None if plain is None else Sitting(**plain)
 
 
 def describe(trial: Trial, spec: ArchSpec) -> None:
@@ -86,6 +113,12 @@ def measurement_of(trial: FrozenTrial) -> Measurement | None:
     """Return what was measured of a trial, or None."""
     plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)
     return None if plain is None else Measurement.from_dict(plain)
+
+
+def num_under_way(study: optuna.Study) -> int:
+    """Return how many candidates are being evaluated; trials that wait for an equal one do not count."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return len({trial.user_attrs[ARCH_ID] for trial in running if ARCH_ID in trial.user_attrs})
 
 
 def spec_of(trial: FrozenTrial) -> ArchSpec:

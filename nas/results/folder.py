@@ -3,6 +3,7 @@
 The journal is the truth; everything else but the manifest can be rebuilt from it.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -27,6 +28,8 @@ from nas.results.manifest import Manifest
 STUDY_NAME = "search"
 _LOCK_GRACE_S = 5
 _RUN_LOCK = ".lock"
+_LOOK_S = 0.2
+"""Longer than `is_locked` may get into the way of `lock`."""
 
 _logger = logging.getLogger(__name__)
 
@@ -129,13 +132,24 @@ class RunFolder:
         """
         lock = filelock.FileLock(self.path / _RUN_LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_LOOK_S)
         except filelock.Timeout as error:
             raise invalid("run", "free", str(self.path), "Another process works on it: wait or stop that.") from error
         try:
             yield
         finally:
             lock.release()
+
+    def is_locked(self) -> bool:
+        """Return whether a process has the lock. Nothing is written."""
+        try:
+            with (self.path / _RUN_LOCK).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:  # Held; or a file system without flock, where the file is there only while it is held.
+            return True
+        return False
 
     def storage(self) -> JournalStorage:
         """Open the journal for writing, after repairing a torn end. Hold `lock` while using it.

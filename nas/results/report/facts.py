@@ -1,0 +1,258 @@
+"""What a report says in numbers, as tables and records. Nothing here knows of pages or pictures."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+
+from nas.optimization.pareto import pareto_front, pareto_mask
+from nas.results.run import PARETO_OBJECTIVES, Run
+
+_NOT_PUBLISHED = ("sampler", "random")
+"""Origins of candidates that are no reference networks."""
+
+LEAST_FOR_IMPORTANCE = 20
+"""Measured candidates below which importances are left out: PED-ANOVA looks at the best tenth, of few that is noise."""
+
+
+def measured(run: Run) -> pd.DataFrame:
+    """Return the measured candidates; columns as in `trials`."""
+    return run.trials[run.trials["state"] == "measured"]
+
+
+def references(run: Run) -> pd.DataFrame:
+    """Return the measured reference networks, which the search began with; `origin` holds their names."""
+    rows = measured(run)
+    return rows[rows["origin"].notna() & ~rows["origin"].isin(_NOT_PUBLISHED)]
+
+
+def budget(run: Run) -> int | None:
+    """Return how many candidates the search was to evaluate; None where the manifest does not say."""
+    found = run.manifest.settings.get("budget")
+    return found if isinstance(found, int) else None
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the search has used up its budget."""
+    wanted = budget(run)
+    return wanted is not None and len(run.trials) >= wanted
+
+
+def plane_front(run: Run, cost: str) -> pd.DataFrame:
+    """Return the candidates that none beats in accuracy and one cost (a column, lower is better), cheapest first."""
+    return pareto_front(measured(run), {cost: "min", "accuracy": "max"}).drop_duplicates([cost, "accuracy"])
+
+
+def hypervolume_history(run: Run) -> pd.DataFrame:
+    """Return columns `number` (of the trial) and `hypervolume`, a row a measured candidate, as they were asked for.
+
+    The hypervolume is the share of a box that the candidates so far beat, 0 to 1, higher is better. The box reaches
+    from the worst to the best value of each objective in the run, costs on a logarithmic scale.
+    """
+    rows = measured(run)
+    costs = _unit_costs(rows)
+    front = np.empty((0, 3))
+    volume, volumes = 0.0, []
+    for cost in costs:
+        if not (front <= cost).all(axis=1).any():
+            front = front[~(cost <= front).all(axis=1)]
+            front = np.vstack([front, cost])
+            volume = hypervolume(front)
+        volumes.append(volume)
+    return pd.DataFrame({"number": rows["number"].to_numpy(), "hypervolume": volumes})
+
+
+def _unit_costs(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return shape (N, 3): the objectives from 0, the best of the run, to 1, its worst."""
+    values = rows[list(PARETO_OBJECTIVES)].to_numpy(dtype=np.float64)
+    costs = np.column_stack([-values[:, 0], np.log(values[:, 1:])])
+    if len(costs) == 0:
+        return costs
+    low, high = costs.min(axis=0), costs.max(axis=0)
+    return (costs - low) / np.where(high > low, high - low, 1.0)
+
+
+def hypervolume(costs: NDArray[np.float64]) -> float:
+    """Return the volume between points and the corner (1, 1, 1), lower is better in each column.
+
+    Args:
+        costs: Shape (N, 3), from 0 to 1. It is cut into slabs along the last column, O(N**2 log N) at worst.
+    """
+    costs = costs[np.argsort(costs[:, 2], kind="stable")]
+    ends = np.append(costs[1:, 2], 1.0)
+    volume = 0.0
+    plane = np.empty((0, 2))
+    for point, end in zip(costs, ends, strict=True):
+        plane = np.vstack([plane, point[:2]])
+        plane = plane[pareto_mask(plane, ("min", "min"))]
+        plane = np.unique(plane, axis=0)  # in order of the first column, so that the second one falls
+        if end > point[2]:
+            widths = np.append(plane[1:, 0], 1.0) - plane[:, 0]
+            volume += float((widths * (1.0 - plane[:, 1])).sum() * (end - point[2]))
+    return volume
+
+
+def best_rewards(run: Run) -> pd.DataFrame:
+    """Return columns `number`, `reward` and `best` (so far; higher is better), a row a measured candidate."""
+    rows = measured(run)
+    return pd.DataFrame({"number": rows["number"], "reward": rows["reward"], "best": rows["reward"].cummax()})
+
+
+def choice_shares(run: Run) -> pd.DataFrame:
+    """Return what stages are made of: columns `stage` (from 1), `choice`, `front` and `all`.
+
+    `front` and `all` are shares, 0 to 1, of the networks on the front and of all measured ones that have the stage.
+    Choices are "Fused-MBConv", and kernel sizes and expansion ratios that occur.
+    """
+    on_front = set(run.pareto["number"])
+    rows = [
+        (number, choice, candidate in on_front)
+        for candidate in measured(run)["number"]
+        for number, stage in enumerate(run.spec(int(candidate)).stages, start=1)
+        for choice in (
+            ("block", stage.block == "fused"),
+            ("kernel", stage.kernel_size),
+            ("expand", stage.expand_ratio),
+        )
+    ]
+    found = pd.DataFrame([(s, kind, value, f) for s, (kind, value), f in rows], columns=["stage", "kind", "value", "f"])
+    shares = []
+    for kind, label in (("block", "Fused-MBConv"), ("kernel", "Kernel {0}x{0}"), ("expand", "Expansion {}")):
+        of_kind = found[found["kind"] == kind]
+        values = [True] if kind == "block" else sorted(of_kind["value"].unique())
+        for stage, group in of_kind.groupby("stage"):
+            chosen = group["f"]
+            for value in values:
+                same = group["value"] == value
+                shares.append((stage, label.format(value), same[chosen].mean(), same.mean()))
+    return pd.DataFrame(shares, columns=["stage", "choice", "front", "all"])
+
+
+def importances(run: Run) -> pd.DataFrame:
+    """Return how much each choice of the space tells the best tenth from the others, by PED-ANOVA.
+
+    Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
+    Subspaces", 2023.
+
+    Returns:
+        A row a choice, the most important for accuracy first, with columns `choice` and the objectives; each sums to
+        1. Empty where fewer than `LEAST_FOR_IMPORTANCE` candidates were measured or no choice varies.
+    """
+    rows = measured(run)
+    names = [column for column in rows.columns if column.startswith("param_") and rows[column].nunique() > 1]
+    if len(rows) < LEAST_FOR_IMPORTANCE or not names:
+        return pd.DataFrame(columns=["choice", *PARETO_OBJECTIVES])
+    rows = rows.dropna(subset=names)
+    kinds = {name: optuna.distributions.CategoricalDistribution(rows[name].unique().tolist()) for name in names}
+    chosen = rows[names].to_dict("records")
+    found = {}
+    for column, direction in PARETO_OBJECTIVES.items():
+        study = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(), direction="maximize" if direction == "max" else "minimize"
+        )
+        study.add_trials(
+            [
+                optuna.trial.create_trial(params=params, distributions=kinds, value=value)
+                for params, value in zip(chosen, rows[column].astype(float), strict=True)
+            ]
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the evaluator is experimental; that values are constant
+            found[column] = optuna.importance.get_param_importances(
+                study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
+            )
+    table = pd.DataFrame(found).rename_axis("choice").reset_index()
+    table["choice"] = table["choice"].str.removeprefix("param_")
+    return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Attributes:
+    accuracy_spread: Standard deviation of accuracy among measured candidates, 0 to 1.
+    accuracy_stderr: Median of their standard errors.
+    interval_widths: A value a candidate: 95% interval of relative step time / that time; where a run has none, the
+        interquartile range takes its place.
+    has_intervals: Whether they are 95% intervals.
+    exclusive: Share of timings while nothing else of the toolkit ran on the device; None where nobody recorded it.
+    predicted: Share of step times that are predicted.
+    """
+
+    accuracy_spread: float
+    accuracy_stderr: float
+    interval_widths: NDArray[np.float64]
+    has_intervals: bool
+    exclusive: float | None
+    predicted: float
+
+    @property
+    def ratio(self) -> float:
+        """Spread / standard error: below 1 the proxy tells hardly any two candidates apart."""
+        return self.accuracy_spread / self.accuracy_stderr if self.accuracy_stderr > 0 else np.inf
+
+
+def noise(run: Run) -> Noise | None:
+    """Return how well candidates are told apart; None with fewer than two measured ones."""
+    rows = measured(run)
+    if len(rows) < 2:
+        return None
+    has_intervals = bool(rows["relative_step_time_low"].notna().any())
+    widths = (
+        rows["relative_step_time_high"] - rows["relative_step_time_low"]
+        if has_intervals
+        else rows["relative_step_time_spread"]
+    )
+    timed = rows["timing_source"].eq("measured").fillna(False).astype(bool)
+    recorded = rows["exclusive"].dropna()
+    return Noise(
+        accuracy_spread=float(rows["accuracy"].std()),
+        accuracy_stderr=float(rows["accuracy_stderr"].median()),
+        interval_widths=(widths / rows["relative_step_time"])[timed].dropna().to_numpy(dtype=np.float64),
+        has_intervals=has_intervals,
+        exclusive=float(recorded.astype(float).mean()) if len(recorded) else None,
+        predicted=float(1 - timed.mean()),
+    )
+
+
+def cost_account(run: Run) -> pd.DataFrame:
+    """Return where the seconds of all workers went: columns `what`, `seconds`, `share`; none while nothing ended.
+
+    Training is without its pauses. "Building, counting" is what is left of a candidate's own time, "driver" the time
+    between asking and telling beyond that.
+    """
+    rows = measured(run)
+    total = (run.trials["ended_utc"] - run.trials["started_utc"]).dt.total_seconds()
+    paused, waited = rows["paused_s"].fillna(0.0).sum(), rows["lease_wait_s"].fillna(0.0).sum()
+    training, timing = max(rows["train_s"].sum() - paused, 0.0), rows["timing_s"].sum()
+    own = rows["wall_s"].sum()
+    seconds = {
+        "Training and validation": training,
+        "Timing steps": timing,
+        "Waiting to time alone": waited,
+        "Paused for others' timings": paused,
+        "Building, counting": own - training - timing - waited - paused,
+        "Driver and queue": total[rows.index].sum() - own,
+        "Failed candidates": total[run.trials["state"] == "failed"].sum(),
+    }
+    table = pd.DataFrame({"what": list(seconds), "seconds": [max(float(value), 0.0) for value in seconds.values()]})
+    whole = table["seconds"].sum()
+    table["share"] = table["seconds"] / whole if whole > 0 else 0.0
+    return table if whole > 0 else table.iloc[:0]
+
+
+def elapsed_s(run: Run) -> float:
+    """Return seconds from the first candidate's beginning to the last one's end, breaks included; 0 without any."""
+    if run.trials["ended_utc"].notna().sum() == 0:
+        return 0.0
+    return float((run.trials["ended_utc"].max() - run.trials["started_utc"].min()).total_seconds())
+
+
+def failures(run: Run) -> pd.DataFrame:
+    """Return columns `reason`, `count` and `example` (a trial's number), the most frequent first."""
+    failed = run.trials[run.trials["state"] == "failed"]
+    grouped = failed.assign(reason=failed["fail_reason"].fillna("unknown")).groupby("reason", sort=True)["number"]
+    table = pd.DataFrame({"count": grouped.size(), "example": grouped.first()}).reset_index()
+    return table.sort_values("count", ascending=False, kind="stable", ignore_index=True)

@@ -105,7 +105,7 @@ _FAMILY_COLUMNS = ("Size", "Params", "MACs", "Train size", "Eval size", "Blocks"
 _TIME_COLUMNS = ("Step (ms)", "Relative to S")
 
 
-def _family_rows(members: Sequence[FamilyMember]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def family_rows(members: Sequence[FamilyMember]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return columns and rows; those of step time only where one was measured."""
     rows: list[tuple[str, ...]] = []
     for member in members:
@@ -135,7 +135,7 @@ def _time_cells(times: MemberTimes | None) -> tuple[str, str]:
 def family_table(members: Sequence[FamilyMember]) -> Table:
     """Return what each member costs for a terminal; step times with their interquartile range in brackets."""
     table = Table(title="Family")
-    columns, rows = _family_rows(members)
+    columns, rows = family_rows(members)
     for name in columns:
         table.add_column(name, justify="left" if name == "Size" else "right")
     for row in rows:
@@ -145,7 +145,7 @@ def family_table(members: Sequence[FamilyMember]) -> Table:
 
 def family_markdown(members: Sequence[FamilyMember], *, title: str) -> str:
     """Return a page with what each member costs and its stage table."""
-    columns, rows = _family_rows(members)
+    columns, rows = family_rows(members)
     parts = [f"# {title}", markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))]
     parts.append("MACs are multiply-adds of one forward pass of one image of the eval size.")
     if columns != _FAMILY_COLUMNS:

@@ -46,7 +46,7 @@ def tiles(items: Mapping[str, str]) -> str:
 def chart(name: str, caption: str, figure: go.Figure) -> str:
     """Return the place of a chart, which the page's script draws there; its height is kept free before."""
     return (
-        f'<figure><figcaption>{escape(caption)}</figcaption><div class="chart" id="{escape(name)}" '
+        f'<figure><figcaption>{escape(caption)}</figcaption><div class="chart" id="chart-{escape(name)}" '
         f'style="height:{int(figure.layout.height)}px"></div></figure>'
     )
 

@@ -150,9 +150,7 @@ def importances(run: Run) -> pd.DataFrame:
     chosen = rows[names].to_dict("records")
     found = {}
     for column, direction in PARETO_OBJECTIVES.items():
-        study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(), direction="maximize" if direction == "max" else "minimize"
-        )
+        study = _quiet_study("maximize" if direction == "max" else "minimize")
         study.add_trials(
             [
                 optuna.trial.create_trial(params=params, distributions=kinds, value=value)
@@ -167,6 +165,16 @@ def importances(run: Run) -> pd.DataFrame:
     table = pd.DataFrame(found).rename_axis("choice").reset_index()
     table["choice"] = table["choice"].str.removeprefix("param_")
     return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def _quiet_study(direction: str) -> optuna.Study:
+    """Return a study in memory whose making is not logged."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(direction=direction)
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 @dataclass(frozen=True, slots=True)

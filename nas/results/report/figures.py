@@ -201,9 +201,9 @@ OBJECTIVE_LOOKS = {
 """How importances are called and coloured."""
 
 
-def importances(run: Run) -> go.Figure:
-    """Draw which choices matter most, a bar for each objective."""
-    table = top_importances(run)
+def importances(table: pd.DataFrame) -> go.Figure:
+    """Draw which choices matter most, a bar for each objective; `table` as `facts.importances` returns it."""
+    table = most_important(table)
     figure = _figure("Importance (the choices' sum is 1)", "")
     for column, (name, colour) in OBJECTIVE_LOOKS.items():
         figure.add_bar(
@@ -215,9 +215,8 @@ def importances(run: Run) -> go.Figure:
     return figure.update_layout(barmode="group", height=130 + 42 * len(table), bargap=0.25)
 
 
-def top_importances(run: Run, count: int = 12) -> pd.DataFrame:
+def most_important(table: pd.DataFrame, count: int = 12) -> pd.DataFrame:
     """Return the rows of `facts.importances` with the largest sums."""
-    table = facts.importances(run)
     total = table[list(PARETO_OBJECTIVES)].sum(axis=1)
     return table.loc[total.sort_values(ascending=False, kind="stable").index[:count]]
 

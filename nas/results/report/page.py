@@ -23,7 +23,7 @@ def page(run: Run, *, reload_s: float | None = None) -> str:
     body = "".join(f'<section id="{part.name}"><h2>{part.title}</h2>{part.content}</section>' for part in parts)
     again = "" if reload_s is None else f'<meta http-equiv="refresh" content="{max(1, round(reload_s))}">'
     data = elements.embedded_json(
-        "figures", "{" + ",".join(f'"{name}":{figure.to_json()}' for name, figure in charts.items()) + "}"
+        "figures", "{" + ",".join(f'"chart-{name}":{figure.to_json()}' for name, figure in charts.items()) + "}"
     )
     scripts = f"<script>{get_plotlyjs()}</script>{data}<script>{_text('report.js')}</script>" if charts else ""
     return (

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -28,8 +29,9 @@ def draw(run: Run, folder: Path) -> list[Path]:
         "choices": _choices,
         "costs": _costs,
     }
-    if not facts.importances(run).empty:
-        charts["importances"] = _importances
+    important = figures.most_important(facts.importances(run))
+    if not important.empty:
+        charts["importances"] = lambda _, axes: _importances(important, axes)
     written = []
     for name, chart in charts.items():
         figure = Figure(figsize=(8, 5), layout="constrained")
@@ -95,8 +97,7 @@ def _choices(run: Run, axes: Axes) -> None:
     axes.set_title("Share on the front (of all)", fontsize=10)
 
 
-def _importances(run: Run, axes: Axes) -> None:
-    table = figures.top_importances(run)
+def _importances(table: pd.DataFrame, axes: Axes) -> None:
     for place, (column, (label, colour)) in enumerate(figures.OBJECTIVE_LOOKS.items()):
         axes.barh([row + 0.27 * (place - 1) for row in range(len(table))], table[column], 0.27, color=colour, label=label)
     # Names may hold dollar signs, which begin formulas.

@@ -169,7 +169,8 @@ def choices(run: Run) -> Section:
 
 def importances(run: Run) -> Section:
     section = Section("importances", "Importances", "")
-    if facts.importances(run).empty:
+    table = facts.importances(run)
+    if table.empty:
         section.content += elements.paragraph(
             f"Importances are estimated from {facts.LEAST_FOR_IMPORTANCE} measured candidates on, where choices vary."
         )
@@ -179,7 +180,7 @@ def importances(run: Run) -> Section:
         "The choices of the space are called as in its definition; a sampler that has converged hides what it no "
         "longer varies."
     )
-    section.add_chart("importances", "Importance of choices", figures.importances(run))
+    section.add_chart("importances", "Importance of choices", figures.importances(table))
     return section
 
 

@@ -22,7 +22,7 @@ MAX_POINTS = 2_000
 """Candidates off the front that are drawn at most, an even choice of them: the page's size must not grow with a run."""
 _MAX_STAGE_TABLES = 200
 
-PLANES = {"relative_step_time": "Step time / reference's", "num_params": "Parameters"}
+PLANES = {"relative_step_time": "Relative step time", "num_params": "Parameters"}
 """Costs that accuracy is shown against, and the titles of their axes."""
 
 
@@ -42,9 +42,10 @@ def front(run: Run, cost: str) -> go.Figure:
     _add_points(figure, rest, cost, "Other candidates", [_short_hover(row) for row in _records(rest)],
                 marker={"color": GREY, "size": 5, "opacity": 0.55})  # fmt: skip
     _add_points(figure, chosen, cost, "Front of three objectives", _hovers(run, chosen), bars=True,
-                marker={"color": BLUE, "size": 8})  # fmt: skip
+                marker={"color": SKY, "size": 7, "line": {"color": BLUE, "width": 1}})  # fmt: skip
     _add_points(figure, known, cost, "Reference networks", _hovers(run, known), bars=True,
-                marker={"color": GREEN, "size": 12, "symbol": "diamond"})  # fmt: skip
+                marker={"color": GREEN, "size": 10, "symbol": "diamond"},
+                labels=[escape(_cut(str(name))) for name in known["origin"]])  # fmt: skip
     _add_points(figure, best.to_frame().T, cost, "Best reward (S)", _hovers(run, best.to_frame().T),
                 marker={"color": VERMILION, "size": 15, "symbol": "star"})  # fmt: skip
     ticks = log_ticks(rows[cost].astype(float))
@@ -63,19 +64,22 @@ def _add_points(
     *,
     marker: dict[str, Any],
     bars: bool = False,
+    labels: Sequence[str] = (),
 ) -> None:
     if rows.empty:
         return
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = {"mode": "markers"}
+    if labels:
+        extra |= {"mode": "markers+text", "text": list(labels), "textposition": "bottom center"}
     if bars:
-        look = {"thickness": 1, "width": 0, "color": marker["color"]}
+        look = {"thickness": 1, "width": 0, "color": marker.get("line", marker)["color"]}
         extra["error_y"] = {"array": rows["accuracy_stderr"].astype(float), **look}
         if cost == "relative_step_time":
             above, below = interval(rows)
             extra["error_x"] = {"array": above, "arrayminus": below, "symmetric": False, **look}
     figure.add_scatter(
-        x=rows[cost].astype(float), y=rows["accuracy"].astype(float), mode="markers", name=name, marker=marker,
-        text=list(hovers), hovertemplate="%{text}<extra></extra>", **extra,
+        x=rows[cost].astype(float), y=rows["accuracy"].astype(float), name=name, marker=marker,
+        hovertext=list(hovers), hovertemplate="%{hovertext}<extra></extra>", **extra,
     )  # fmt: skip
 
 
@@ -110,6 +114,10 @@ def _stages(run: Run, number: int) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(STAGE_COLUMNS))]
     lines = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return "<br>" + "<br>".join(escape(line).replace(" ", "\u00a0") for line in lines)
+
+
+def _cut(text: str, most: int = 24) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -204,7 +212,7 @@ OBJECTIVE_LOOKS = {
 def importances(table: pd.DataFrame) -> go.Figure:
     """Draw which choices matter most, a bar for each objective; `table` as `facts.importances` returns it."""
     table = most_important(table)
-    figure = _figure("Importance (the choices' sum is 1)", "")
+    figure = _figure("Importance", "")
     for column, (name, colour) in OBJECTIVE_LOOKS.items():
         figure.add_bar(
             x=table[column].round(4), y=[escape(name) for name in table["choice"]], name=name, orientation="h",
@@ -227,9 +235,9 @@ def interval_widths(noise: facts.Noise) -> go.Figure:
     figure = _figure(name, "Candidates")
     figure.add_histogram(
         x=noise.interval_widths.round(5), marker={"color": SKY, "line": {"color": "#333333", "width": 0.5}},
-        nbinsx=30, showlegend=False, hovertemplate="%{x}<br>%{y} candidates<extra></extra>",
+        nbinsx=60, showlegend=False, hovertemplate="%{x}<br>%{y} candidates<extra></extra>",
     )  # fmt: skip
-    return figure.update_xaxes(tickformat=".1%", rangemode="tozero")
+    return figure.update_xaxes(tickformat=".0%" if noise.interval_widths.max() > 0.1 else ".1%", rangemode="tozero")
 
 
 def costs(run: Run) -> go.Figure:
@@ -238,11 +246,12 @@ def costs(run: Run) -> go.Figure:
     figure = _figure("Seconds of all workers", "")
     figure.add_bar(
         x=table["seconds"].round(2), y=table["what"], orientation="h", marker={"color": BLUE}, showlegend=False,
-        text=[f"{share:.1%}" for share in table["share"]], textposition="auto",
+        text=[f"{share:.1%}" for share in table["share"]], textposition="outside", cliponaxis=False,
         hovertemplate="%{y}<br>%{x:,.0f} s<extra></extra>",
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix=" ")
-    return figure.update_layout(height=60 + 34 * len(table))
+    figure.update_xaxes(range=[0, 1.15 * table["seconds"].max()])
+    return figure.update_layout(height=80 + 34 * len(table))
 
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
@@ -254,8 +263,9 @@ def _figure(x_title: str, y_title: str) -> go.Figure:
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#333333"},
-            "height": 400,
-            "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+            "height": 420,
+            "margin": {"l": 8, "r": 12, "t": 32, "b": 8},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
             "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
             "hoverlabel": {"font": {"family": "ui-monospace, monospace", "size": 11}, "align": "left"},
             "dragmode": False,

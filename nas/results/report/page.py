@@ -40,8 +40,8 @@ def _state(run: Run) -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     wanted = facts.budget(run)
     if facts.is_finished(run):
-        return f"Finished: {len(run.trials)} candidates. Written {now} from {run.folder.path}."
-    return f"Not finished: {len(run.trials)} of {wanted or 'unknown'} candidates. Written {now} from {run.folder.path}."
+        return f"Finished: {len(run.trials)} candidates. Written {now} from {run.folder.path.name}."
+    return f"Not finished: {len(run.trials)} of {wanted or 'unknown'} candidates. Written {now} from {run.folder.path.name}."
 
 
 def _text(name: str) -> str:

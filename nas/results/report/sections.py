@@ -72,12 +72,12 @@ def summary(run: Run) -> Section:
             "Data": f"{manifest.data}, {manifest.num_classes} classes, channels {manifest.in_channels}",
             "Objective": manifest.objective,
             "Sampler": manifest.settings.get("sampler", "not recorded"),
-            "Fidelity (images x epochs)": manifest.fidelity,
+            "Fidelity": f"{manifest.fidelity} (images x epochs)",
             "Budget": wanted or "not recorded",
             "Timed step": manifest.step or "the proxy's training step",
             "Step times": f"predicted for {manifest.target_device}" if manifest.target_device else "measured",
             "Device": _device(run),
-            "Started": manifest.created_utc,
+            "Started": manifest.created_utc.replace("T", " ").replace("+00:00", " UTC"),
         }
     )
     return section
@@ -176,8 +176,8 @@ def importances(run: Run) -> Section:
         )
         return section
     section.content += elements.paragraph(
-        "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA), for each objective. "
-        "The choices of the space are called as in its definition; a sampler that has converged hides what it no "
+        "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA); for each "
+        "objective the sum over all choices is 100%. The choices of the space are called as in its definition; a sampler that has converged hides what it no "
         "longer varies."
     )
     section.add_chart("importances", "Importance of choices", figures.importances(table))
@@ -248,9 +248,11 @@ def family(run: Run) -> Section:
     columns, rows = family_rows(members)
     content = elements.table(columns, rows, "l" + "r" * (len(columns) - 1))
     content += elements.paragraph("MACs are multiply-adds of one forward pass of one image of the eval size.")
-    for member in members:
-        content += f"<h3>{member.size}</h3>" + elements.table(STAGE_COLUMNS, stage_rows(member.spec), "llrrr")
-    return Section("family", "Family", content)
+    stages = "".join(
+        f"<div><h3>{member.size}</h3>{elements.table(STAGE_COLUMNS, stage_rows(member.spec), 'llrrr')}</div>"
+        for member in members
+    )
+    return Section("family", "Family", f'{content}<div class="tables">{stages}</div>')
 
 
 def reproduce(run: Run) -> Section:

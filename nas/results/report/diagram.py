@@ -38,7 +38,7 @@ def diagram(spec: ArchSpec, *, widest: int) -> str:
 
 
 def _facts(channels: int, layers: int, size: int) -> str:
-    return f"{channels} ch × {layers} · {size}²"
+    return f"{channels} ch x {layers} · {size}²"
 
 
 def _row(
@@ -53,10 +53,10 @@ def _row(
         step = min(7.0, _MAX_STACK / layers)
         gap = min(1.0, step / 4)
         width = _MIN_BAR + (_MAX_BAR - _MIN_BAR) * (channels / widest) ** 0.5
-        for layer in range(layers):
-            parts.append(
-                f'<rect x="{_PAD}" y="{y + layer * step:.2f}" width="{width:.1f}" height="{step - gap:.2f}" '
-                f'rx="1" fill="{colour}"/>'
-            )
+        parts += [
+            f'<rect x="{_PAD}" y="{y + layer * step:.2f}" width="{width:.1f}" height="{step - gap:.2f}" '
+            f'rx="1" fill="{colour}"/>'
+            for layer in range(layers)
+        ]
         y += layers * step
     return y + _GAP

@@ -7,7 +7,9 @@ import numpy as np
 import optuna
 import pandas as pd
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from nas.optimization.objectives import Direction
 from nas.optimization.pareto import pareto_front, pareto_mask
 from nas.results.run import PARETO_OBJECTIVES, Run
 
@@ -72,7 +74,8 @@ def _unit_costs(rows: pd.DataFrame) -> NDArray[np.float64]:
     if len(costs) == 0:
         return costs
     low, high = costs.min(axis=0), costs.max(axis=0)
-    return (costs - low) / np.where(high > low, high - low, 1.0)
+    unit: NDArray[np.float64] = (costs - low) / np.where(high > low, high - low, 1.0)
+    return unit
 
 
 def hypervolume(costs: NDArray[np.float64]) -> float:
@@ -81,6 +84,8 @@ def hypervolume(costs: NDArray[np.float64]) -> float:
     Args:
         costs: Shape (N, 3), from 0 to 1. It is cut into slabs along the last column, O(N**2 log N) at worst.
     """
+    if len(costs) == 0:
+        return 0.0
     costs = costs[np.argsort(costs[:, 2], kind="stable")]
     ends = np.append(costs[1:, 2], 1.0)
     volume = 0.0
@@ -142,12 +147,12 @@ def importances(run: Run) -> pd.DataFrame:
         1. Empty where fewer than `LEAST_FOR_IMPORTANCE` candidates were measured or no choice varies.
     """
     rows = measured(run)
-    names = [column for column in rows.columns if column.startswith("param_") and rows[column].nunique() > 1]
+    choices = [column for column in rows.columns if column.startswith("param_")]
+    names = [name for name in choices if rows[name].nunique() > 1 and rows[name].notna().all()]
     if len(rows) < LEAST_FOR_IMPORTANCE or not names:
         return pd.DataFrame(columns=["choice", *PARETO_OBJECTIVES])
-    rows = rows.dropna(subset=names)
-    kinds = {name: optuna.distributions.CategoricalDistribution(rows[name].unique().tolist()) for name in names}
-    chosen = rows[names].to_dict("records")
+    kinds: dict[str, BaseDistribution] = {name: CategoricalDistribution(rows[name].unique().tolist()) for name in names}
+    chosen = [dict(zip(names, row, strict=True)) for row in rows[names].itertuples(index=False)]
     found = {}
     for column, direction in PARETO_OBJECTIVES.items():
         study = _quiet_study("maximize" if direction == "max" else "minimize")
@@ -167,7 +172,7 @@ def importances(run: Run) -> pd.DataFrame:
     return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
-def _quiet_study(direction: str) -> optuna.Study:
+def _quiet_study(direction: Direction) -> optuna.Study:
     """Return a study in memory whose making is not logged."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -174,7 +174,12 @@ def choice_grid(run: Run) -> tuple[list[int], list[str], NDArray[np.float64], li
         [f"{chosen:.0%}<br>({of_all:.0%})" if pd.notna(chosen) else "" for chosen, of_all in zip(*pair, strict=True)]
         for pair in zip(front.to_numpy(), every.to_numpy(), strict=True)
     ]
-    return list(front.columns), names, (front - every).round(4).to_numpy(dtype=np.float64), shown
+    return (
+        [int(stage) for stage in table["stage"].unique()],
+        names,
+        (front - every).round(4).to_numpy(dtype=np.float64),
+        shown,
+    )
 
 
 def choices(run: Run) -> go.Figure:
@@ -256,7 +261,13 @@ def costs(run: Run) -> go.Figure:
 
 def _figure(x_title: str, y_title: str) -> go.Figure:
     """Return an empty chart that fits a phone: narrow margins, the legend below, no zooming by a stray finger."""
-    axis = {"automargin": True, "zeroline": False, "gridcolor": "#CCCCCC", "title": {"standoff": 8}, "fixedrange": False}
+    axis = {
+        "automargin": True,
+        "zeroline": False,
+        "gridcolor": "#CCCCCC",
+        "title": {"standoff": 8},
+        "fixedrange": False,
+    }
     return go.Figure(
         layout={
             "template": "none",

@@ -30,7 +30,8 @@ def page(run: Run, *, reload_s: float | None = None) -> str:
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">{again}'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        f'content="light dark"><link rel="icon" href="data:,"><title>{title}</title><style>{_text("report.css")}</style>'
+        f'content="light dark"><link rel="icon" href="data:,"><title>{title}</title>'
+        f"<style>{_text('report.css')}</style>"
         f"</head><body><header><h1>{title}</h1>{elements.paragraph(_state(run), 'state')}<nav>{links}</nav></header>"
         f"<main>{body}</main>{scripts}</body></html>\n"
     )
@@ -38,10 +39,12 @@ def page(run: Run, *, reload_s: float | None = None) -> str:
 
 def _state(run: Run) -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    wanted = facts.budget(run)
-    if facts.is_finished(run):
-        return f"Finished: {len(run.trials)} candidates. Written {now} from {run.folder.path.name}."
-    return f"Not finished: {len(run.trials)} of {wanted or 'unknown'} candidates. Written {now} from {run.folder.path.name}."
+    wanted = facts.budget(run) or "an unknown number of"
+    count = len(run.trials)
+    done = (
+        f"Finished: {count} candidates" if facts.is_finished(run) else f"Not finished: {count} of {wanted} candidates"
+    )
+    return f"{done}. Written {now} from {run.folder.path.name}."
 
 
 def _text(name: str) -> str:

@@ -88,7 +88,13 @@ def _rewards(run: Run, axes: Axes) -> None:
 
 def _choices(run: Run, axes: Axes) -> None:
     stages, names, more, shown = figures.choice_grid(run)
-    axes.imshow(more, cmap=LinearSegmentedColormap.from_list("choices", figures.CHOICE_COLOURS), vmin=-0.5, vmax=0.5, aspect="auto")
+    axes.imshow(
+        more,
+        cmap=LinearSegmentedColormap.from_list("choices", figures.CHOICE_COLOURS),
+        vmin=-0.5,
+        vmax=0.5,
+        aspect="auto",
+    )
     for row, texts in enumerate(shown):
         for column, text in enumerate(texts):
             axes.text(column, row, text.replace("<br>", "\n"), ha="center", va="center", fontsize=8, color="#111111")
@@ -99,7 +105,9 @@ def _choices(run: Run, axes: Axes) -> None:
 
 def _importances(table: pd.DataFrame, axes: Axes) -> None:
     for place, (column, (label, colour)) in enumerate(figures.OBJECTIVE_LOOKS.items()):
-        axes.barh([row + 0.27 * (place - 1) for row in range(len(table))], table[column], 0.27, color=colour, label=label)
+        axes.barh(
+            [row + 0.27 * (place - 1) for row in range(len(table))], table[column], 0.27, color=colour, label=label
+        )
     # Names may hold dollar signs, which begin formulas.
     axes.set_yticks(range(len(table)), [name.replace("$", r"\$") for name in table["choice"]])
     axes.invert_yaxis()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -94,8 +95,8 @@ def front(run: Run) -> Section:
     section = Section("front", "Front", "")
     known = len(facts.references(run))
     section.content += elements.paragraph(
-        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy, step time "
-        f"and parameters together. Bars are one standard error of accuracy"
+        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy, step "
+        f"time and parameters together. Bars are one standard error of accuracy"
         + (" and the 95% interval of step time" if run.pareto["relative_step_time_low"].notna().any() else "")
         + ". The dotted line joins the best in the plane that is shown"
         + (f"; diamonds are the {known} reference networks that the search began with" if known else "")
@@ -130,9 +131,9 @@ def front_table(run: Run) -> str:
 def progress(run: Run) -> Section:
     section = Section("progress", "Progress", "")
     section.content += elements.paragraph(
-        "The hypervolume is the share of a box that the front beats, higher is better. The box reaches from the worst to "
-        "the best value of each objective in this run, step time and parameters on a logarithmic scale. The reward is "
-        "accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
+        "The hypervolume is the share of a box that the front beats, higher is better. The box reaches from the worst "
+        "to the best value of each objective in this run, step time and parameters on a logarithmic scale. The reward "
+        "is accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
     )
     section.add_chart("hypervolume", "Hypervolume over trials", figures.hypervolume(run))
     section.add_chart("rewards", "Reward over trials", figures.rewards(run))
@@ -176,9 +177,9 @@ def importances(run: Run) -> Section:
         )
         return section
     section.content += elements.paragraph(
-        "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA); for each "
-        "objective the sum over all choices is 100%. The choices of the space are called as in its definition; a sampler that has converged hides what it no "
-        "longer varies."
+        "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA); for each objective "
+        "the sum over all choices is 100%. Choices are called as in the space's definition. What a sampler no longer "
+        "varies looks unimportant."
     )
     section.add_chart("importances", "Importance of choices", figures.importances(table))
     return section
@@ -258,7 +259,7 @@ def family(run: Run) -> Section:
 def reproduce(run: Run) -> Section:
     manifest = run.manifest
     code = {"Code": f"{manifest.git['commit']}{', changed' if manifest.git['changed'] else ''}"} if manifest.git else {}
-    content = f"<pre>{elements.escape(manifest.command)}</pre>" + elements.definitions(
+    content = f"<pre>{escape(manifest.command)}</pre>" + elements.definitions(
         {
             "Versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
             **code,

@@ -75,10 +75,14 @@ class Browser:
 
     def open(self, page: Path, *, width: int, scheme: str = "light") -> None:
         """Open a file in a window of a width, in a light or dark scheme, and wait until it has been drawn."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=page.resolve().as_uri())
-        self.evaluate("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        self.evaluate(
+            "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
         self.evaluate("new Promise(done => setTimeout(done, 300))")
 
     def evaluate(self, script: str) -> Any:

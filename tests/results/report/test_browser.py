@@ -29,7 +29,9 @@ def test_a_real_run_is_drawn_without_complaint_or_request(real_run, browser, tmp
     assert set(drawn) == {f"chart-{name}" for name in CHARTS}
     # The choices are an image with a text a cell.
     assert all(count > 0 for name, count in drawn.items() if name != "chart-choices"), drawn
-    assert browser.evaluate("document.querySelectorAll('#chart-choices image, #chart-choices .heatmap-label').length") > 20
+    assert (
+        browser.evaluate("document.querySelectorAll('#chart-choices image, #chart-choices .heatmap-label').length") > 20
+    )
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     dark = browser.evaluate("getComputedStyle(document.querySelector('.xtick text')).fill") == "rgb(230, 233, 236)"
     assert dark == (scheme == "dark")
@@ -40,12 +42,14 @@ def test_a_real_run_is_drawn_without_complaint_or_request(real_run, browser, tmp
 def test_hostile_names_are_shown_and_do_nothing(browser, tmp_path):
     folder = make_run(tmp_path / "run", 25, num_failed=1, reason=HOSTILE, origin=HOSTILE, manifest={"data": HOSTILE})
     run = load(folder.path)
-    run.trials.rename(columns={"param_s1_num_layers": f"param_{HOSTILE}"}, inplace=True)
+    run.trials = run.trials.rename(columns={"param_s1_num_layers": f"param_{HOSTILE}"})
     path = tmp_path / "report.html"
     write_report(run, path)
     browser.open(path, width=1280)
     assert browser.evaluate("document.querySelectorAll('img, [onerror]').length") == 0
-    labels = browser.evaluate("[...document.querySelectorAll('#chart-importances .ytick text')].map(t => t.textContent)")
+    labels = browser.evaluate(
+        "[...document.querySelectorAll('#chart-importances .ytick text')].map(t => t.textContent)"
+    )
     assert any(HOSTILE in label for label in labels), labels
     assert browser.complaints() == []
     assert browser.requests() == [path.as_uri()]

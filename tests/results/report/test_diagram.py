@@ -18,7 +18,7 @@ def test_a_diagram_has_a_bar_a_layer_and_the_numbers_of_each_stage(name):
     texts = [text.text for text in svg.findall("text")]
     assert texts[0] == f"Image, {spec.train_image_size} x {spec.train_image_size}"
     for stage in spec.stages:
-        assert any(text.startswith(f"{stage.out_channels} ch × {stage.num_layers} ") for text in texts)
+        assert any(text.startswith(f"{stage.out_channels} ch x {stage.num_layers} ") for text in texts)
     side = -(-spec.train_image_size // spec.total_stride)
     assert texts[-1].endswith(f"· {side}²")
     _, _, width, height = map(float, svg.get("viewBox").split())

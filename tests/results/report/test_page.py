@@ -157,7 +157,7 @@ def test_names_from_a_run_cannot_become_markup(tmp_path):
         device_name=HOSTILE,
     )
     run = load(folder.path)
-    run.trials.rename(columns={"param_s1_num_layers": f"param_{HOSTILE}"}, inplace=True)
+    run.trials = run.trials.rename(columns={"param_s1_num_layers": f"param_{HOSTILE}"})
     html = page(run)
     found = Parsed(html)
     assert found.sections == ALL

@@ -18,8 +18,8 @@ from nas.results.report import facts
 from nas.results.report.colours import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from nas.results.run import PARETO_OBJECTIVES, Run
 
-MAX_POINTS = 2_000
-"""Candidates off the front that are drawn at most, an even choice of them: the page's size must not grow with a run."""
+MAX_POINTS = 1_000
+"""Candidates off the front that are drawn at most, an even choice of them: a long search must not make a large page."""
 _MAX_STAGE_TABLES = 200
 
 PLANES = {"relative_step_time": "Relative step time", "num_params": "Parameters"}
@@ -45,7 +45,7 @@ def front(run: Run, cost: str) -> go.Figure:
                 marker={"color": SKY, "size": 7, "line": {"color": BLUE, "width": 1}})  # fmt: skip
     _add_points(figure, known, cost, "Reference networks", _hovers(run, known), bars=True,
                 marker={"color": GREEN, "size": 10, "symbol": "diamond"},
-                labels=[escape(_cut(str(name))) for name in known["origin"]])  # fmt: skip
+                labels=[_escaped(_cut(str(name))) for name in known["origin"]])  # fmt: skip
     _add_points(figure, best.to_frame().T, cost, "Best reward (S)", _hovers(run, best.to_frame().T),
                 marker={"color": VERMILION, "size": 15, "symbol": "star"})  # fmt: skip
     ticks = log_ticks(rows[cost].astype(float))
@@ -100,7 +100,7 @@ def _hovers(run: Run, rows: pd.DataFrame) -> list[str]:
 
 
 def _short_hover(row: dict[str, Any]) -> str:
-    origin = "" if pd.isna(row["origin"]) or row["origin"] == "sampler" else f" · {escape(str(row['origin']))}"
+    origin = "" if pd.isna(row["origin"]) or row["origin"] == "sampler" else f" · {_escaped(str(row['origin']))}"
     return (
         f"<b>Trial {row['number']}</b>{origin}<br>accuracy {row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}"
         f"<br>step {row['step_time_s'] * 1e3:.2f} ms, {row['relative_step_time']:.3f} of the reference's"
@@ -113,7 +113,7 @@ def _stages(run: Run, number: int) -> str:
     rows = [STAGE_COLUMNS, *stage_rows(run.spec(number))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(STAGE_COLUMNS))]
     lines = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "<br>" + "<br>".join(escape(line).replace(" ", "\u00a0") for line in lines)
+    return "<br>" + "<br>".join(_escaped(line).replace(" ", "\u00a0") for line in lines)
 
 
 def _cut(text: str, most: int = 24) -> str:
@@ -124,8 +124,16 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
+def _escaped(text: str) -> str:
+    """Return a text that plotly shows as it is; it knows no entities for quotes, and puts texts into no attributes."""
+    return escape(text, quote=False)
+
+
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.iloc[:: -(-len(rows) // MAX_POINTS)] if len(rows) > MAX_POINTS else rows
+    """Return `MAX_POINTS` rows at most, the first and the last among them."""
+    if len(rows) <= MAX_POINTS:
+        return rows
+    return rows.iloc[np.linspace(0, len(rows) - 1, MAX_POINTS).astype(int)]
 
 
 def log_ticks(values: "pd.Series[float]") -> list[float]:
@@ -220,7 +228,7 @@ def importances(table: pd.DataFrame) -> go.Figure:
     figure = _figure("Importance", "")
     for column, (name, colour) in OBJECTIVE_LOOKS.items():
         figure.add_bar(
-            x=table[column].round(4), y=[escape(name) for name in table["choice"]], name=name, orientation="h",
+            x=table[column].round(4), y=[_escaped(name) for name in table["choice"]], name=name, orientation="h",
             marker={"color": colour}, hovertemplate="%{y}<br>%{x:.1%}<extra>" + name + "</extra>",
         )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, ticksuffix=" ")

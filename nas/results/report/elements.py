@@ -57,6 +57,6 @@ def folded(summary: str, content: str) -> str:
 
 def embedded_json(name: str, text: str) -> str:
     """Return JSON for a script to read; no text in it can end the element or begin a comment."""
-    json.loads(text)
-    safe = text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    short = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    safe = short.replace("<", r"\u003c")
     return f'<script type="application/json" id="{escape(name)}">{safe}</script>'

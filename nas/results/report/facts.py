@@ -1,6 +1,7 @@
 """What a report says in numbers, as tables and records. Nothing here knows of pages or pictures."""
 
 import warnings
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from nas.results.run import PARETO_OBJECTIVES, Run
 
 _NOT_PUBLISHED = ("sampler", "random")
 """Origins of candidates that are no reference networks."""
+
+MAX_VOLUMES = 500
+"""Hypervolumes that are computed at most: each costs a sort."""
 
 LEAST_FOR_IMPORTANCE = 20
 """Measured candidates below which importances are left out: PED-ANOVA looks at the best tenth, of few that is noise."""
@@ -49,22 +53,18 @@ def plane_front(run: Run, cost: str) -> pd.DataFrame:
 
 
 def hypervolume_history(run: Run) -> pd.DataFrame:
-    """Return columns `number` (of the trial) and `hypervolume`, a row a measured candidate, as they were asked for.
+    """Return columns `number` (of the trial) and `hypervolume`, a row a measured candidate, as they were asked for; of a
+    long run `MAX_VOLUMES` rows, the last among them.
 
     The hypervolume is the share of a box that the candidates so far beat, 0 to 1, higher is better. The box reaches
     from the worst to the best value of each objective in the run, costs on a logarithmic scale.
     """
     rows = measured(run)
     costs = _unit_costs(rows)
-    front = np.empty((0, 3))
-    volume, volumes = 0.0, []
-    for cost in costs:
-        if not (front <= cost).all(axis=1).any():
-            front = front[~(cost <= front).all(axis=1)]
-            front = np.vstack([front, cost])
-            volume = hypervolume(front)
-        volumes.append(volume)
-    return pd.DataFrame({"number": rows["number"].to_numpy(), "hypervolume": volumes})
+    ends = np.unique(np.linspace(1, len(rows), MAX_VOLUMES).astype(int)) if len(rows) > MAX_VOLUMES else None
+    volumes = [hypervolume(costs[:end]) for end in (range(1, len(rows) + 1) if ends is None else ends)]
+    numbers = rows["number"].to_numpy()
+    return pd.DataFrame({"number": numbers if ends is None else numbers[ends - 1], "hypervolume": volumes})
 
 
 def _unit_costs(rows: pd.DataFrame) -> NDArray[np.float64]:
@@ -82,22 +82,28 @@ def hypervolume(costs: NDArray[np.float64]) -> float:
     """Return the volume between points and the corner (1, 1, 1), lower is better in each column.
 
     Args:
-        costs: Shape (N, 3), from 0 to 1. It is cut into slabs along the last column, O(N**2 log N) at worst.
+        costs: Shape (N, 3), from 0 to 1. Slabs along the last column are summed up: what the points so far beat in
+            the other two is the area above a falling staircase, which is kept.
     """
-    if len(costs) == 0:
-        return 0.0
+    costs = costs[pareto_mask(costs, ("min", "min", "min"))]
     costs = costs[np.argsort(costs[:, 2], kind="stable")]
-    ends = np.append(costs[1:, 2], 1.0)
-    volume = 0.0
-    plane = np.empty((0, 2))
-    for point, end in zip(costs, ends, strict=True):
-        plane = np.vstack([plane, point[:2]])
-        plane = plane[pareto_mask(plane, ("min", "min"))]
-        plane = np.unique(plane, axis=0)  # in order of the first column, so that the second one falls
-        if end > point[2]:
-            widths = np.append(plane[1:, 0], 1.0) - plane[:, 0]
-            volume += float((widths * (1.0 - plane[:, 1])).sum() * (end - point[2]))
-    return volume
+    firsts, seconds = [0.0, 1.0], [1.0, 0.0]  # the corners, between two that are always there
+    volume = area = reached = 0.0
+    for first, second, third in costs.tolist():
+        volume += area * (third - reached)
+        reached = third
+        start = bisect_right(firsts, first, hi=len(firsts) - 1)
+        if seconds[start - 1] <= second:
+            continue
+        stop = start
+        height, left = seconds[start - 1], first
+        while stop < len(firsts) - 1 and seconds[stop] >= second:
+            area += (firsts[stop] - left) * (height - second)
+            height, left = seconds[stop], firsts[stop]
+            stop += 1
+        area += (firsts[stop] - left) * (height - second)
+        firsts[start:stop], seconds[start:stop] = [first], [second]
+    return volume + area * (1.0 - reached)
 
 
 def best_rewards(run: Run) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from nas.results.report.colours import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from nas.results.run import PARETO_OBJECTIVES, Run
 
 MAX_POINTS = 1_000
-"""Candidates off the front that are drawn at most, an even choice of them: a long search must not make a large page."""
+"""Candidates on the front, and off it, that are drawn at most, an even choice of them: the page must stay small."""
 _MAX_STAGE_TABLES = 200
 
 PLANES = {"relative_step_time": "Relative step time", "num_params": "Parameters"}
@@ -29,8 +29,8 @@ PLANES = {"relative_step_time": "Relative step time", "num_params": "Parameters"
 def front(run: Run, cost: str) -> go.Figure:
     """Draw accuracy (higher is better) against a cost (lower is better), on a logarithmic axis, with error bars."""
     rows = facts.measured(run)
-    chosen = run.pareto
-    rest = _thinned(rows[~rows["number"].isin(chosen["number"])])
+    chosen = _thinned(run.pareto)
+    rest = _thinned(rows[~rows["number"].isin(run.pareto["number"])])
     edge = facts.plane_front(run, cost)
     best = run.best
     known = facts.references(run)
@@ -112,7 +112,7 @@ def _short_hover(row: dict[str, Any]) -> str:
 def _stages(run: Run, number: int) -> str:
     rows = [STAGE_COLUMNS, *stage_rows(run.spec(number))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(STAGE_COLUMNS))]
-    lines = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = [" ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "<br>" + "<br>".join(_escaped(line).replace(" ", "\u00a0") for line in lines)
 
 

@@ -103,7 +103,9 @@ def front(run: Run) -> Section:
         + "."
     )
     if len(run.trials) > figures.MAX_POINTS:
-        section.content += elements.paragraph(f"Off the front {figures.MAX_POINTS} candidates at most are drawn.")
+        section.content += elements.paragraph(
+            f"Of the front, and of the others, {figures.MAX_POINTS} candidates at most are drawn."
+        )
     for cost, title in figures.PLANES.items():
         section.add_chart(f"front-{cost}", f"Accuracy against {title[0].lower()}{title[1:]}", figures.front(run, cost))
     section.content += elements.folded("The front as a table", front_table(run))

@@ -1,6 +1,9 @@
 import json
+from copy import copy
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from nas.optimization.objectives import PARETO
@@ -84,6 +87,25 @@ def test_the_page_of_a_real_run_has_every_section_and_chart(real_page):
 
 def test_the_page_is_small(real_page):
     assert len(real_page.encode()) < 6e6
+
+
+def test_the_page_of_a_long_search_is_small(synthetic_run):
+    """Of 3,000 candidates, most of them on the front."""
+    longer = copy(synthetic_run)
+    rows = synthetic_run.trials[synthetic_run.trials["state"] == "measured"]
+    longer.trials = pd.concat([rows] * 75, ignore_index=True)
+    longer.trials["accuracy"] = np.linspace(0.1, 0.9, 3000) + np.random.default_rng(0).normal(0, 0.001, 3000)
+    longer.trials["relative_step_time"] = np.linspace(1, 2, 3000)
+    html = page(longer)
+    assert len(longer.pareto) > 1_000
+    assert len(html.encode()) < 6e6
+    assert "candidates at most are drawn" in html
+
+
+def test_half_characters_of_a_journal_do_not_keep_the_page_from_being_written(tmp_path):
+    run = load(make_run(tmp_path / "run", 2, num_failed=1, reason="broken \ud800", origin="half \udfff").path)
+    write_report(run, tmp_path / "report.html")
+    assert "broken ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_page_loads_nothing(real_page):

@@ -36,8 +36,7 @@ def write_report(run: Run, path: Path, *, reload_s: float | None = None) -> None
     from nas.files import replace_file
     from nas.results.report.page import page
 
-    # A reason may hold half a character, which no file can.
-    replace_file(path, page(run, reload_s=reload_s).encode(errors="replace"))
+    replace_file(path, page(run, reload_s=reload_s))
 
 
 def write_pictures(run: Run, folder: Path) -> list[Path]:

@@ -53,8 +53,9 @@ def plane_front(run: Run, cost: str) -> pd.DataFrame:
 
 
 def hypervolume_history(run: Run) -> pd.DataFrame:
-    """Return columns `number` (of the trial) and `hypervolume`, a row a measured candidate, as they were asked for; of a
-    long run `MAX_VOLUMES` rows, the last among them.
+    """Return columns `number` (of the trial) and `hypervolume`, a row a measured candidate, as they were asked for.
+
+    Of a long run there are `MAX_VOLUMES` rows, the last candidate's among them.
 
     The hypervolume is the share of a box that the candidates so far beat, 0 to 1, higher is better. The box reaches
     from the worst to the best value of each objective in the run, costs on a logarithmic scale.

@@ -102,12 +102,6 @@ def test_the_page_of_a_long_search_is_small(synthetic_run):
     assert "candidates at most are drawn" in html
 
 
-def test_half_characters_of_a_journal_do_not_keep_the_page_from_being_written(tmp_path):
-    run = load(make_run(tmp_path / "run", 2, num_failed=1, reason="broken \ud800", origin="half \udfff").path)
-    write_report(run, tmp_path / "report.html")
-    assert "broken ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
-
-
 def test_the_page_loads_nothing(real_page):
     found = Parsed(real_page)
     for tag, attrs in found.elements:

@@ -49,8 +49,7 @@ def front(run: Run, cost: str) -> go.Figure:
     _add_points(figure, best.to_frame().T, cost, "Best reward (S)", _hovers(run, best.to_frame().T),
                 marker={"color": VERMILION, "size": 15, "symbol": "star"})  # fmt: skip
     ticks = log_ticks(rows[cost].astype(float))
-    texts = [short_count(int(tick)) if tick >= 1000 else f"{tick:g}" for tick in ticks]
-    figure.update_xaxes(type="log", tickvals=ticks, ticktext=texts)
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[tick_text(tick) for tick in ticks])
     figure.update_yaxes(tickformat=".0%" if rows["accuracy"].max() - rows["accuracy"].min() > 0.05 else ".1%")
     return figure
 
@@ -141,6 +140,12 @@ def log_ticks(values: "pd.Series[float]") -> list[float]:
     low, high = float(values.min()), float(values.max())
     steps = (1, 2, 5) if high < 300 * low else (1,)
     return [m * 10.0**e for e in range(-6, 13) for m in steps if low / 1.3 <= m * 10.0**e <= high * 1.3]
+
+
+def tick_text(tick: float) -> str:
+    """Return a round number as short as it can be, for example 50k."""
+    size, unit = next(((s, u) for s, u in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if tick >= s), (1.0, ""))
+    return f"{tick / size:g}{unit}"
 
 
 def hypervolume(run: Run) -> go.Figure:

@@ -9,7 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from nas.models.tables import short_count
 from nas.results.report import facts, figures
 from nas.results.report.colours import BLUE, GREEN, GREY, SKY, VERMILION
 from nas.results.run import Run
@@ -67,7 +66,7 @@ def _front(run: Run, axes: Axes, cost: str) -> None:
     axes.set(xlabel=figures.PLANES[cost], ylabel="Accuracy", xscale="log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     ticks = figures.log_ticks(rows[cost].astype(float))
-    axes.set_xticks(ticks, [short_count(int(tick)) if tick >= 1000 else f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [figures.tick_text(tick) for tick in ticks])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=9)
 

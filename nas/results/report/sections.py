@@ -93,13 +93,12 @@ def _device(run: Run) -> str:
 
 def front(run: Run) -> Section:
     section = Section("front", "Front", "")
-    known = len(facts.references(run))
     section.content += elements.paragraph(
         f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy, step "
         f"time and parameters together. Bars are one standard error of accuracy"
         + (" and the 95% interval of step time" if run.pareto["relative_step_time_low"].notna().any() else "")
         + ". The dotted line joins the best in the plane that is shown"
-        + (f"; diamonds are the {known} reference networks that the search began with" if known else "")
+        + ("" if facts.references(run).empty else "; diamonds are reference networks, which the search began with")
         + "."
     )
     if len(run.trials) > figures.MAX_POINTS:

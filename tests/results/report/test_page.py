@@ -96,6 +96,7 @@ def test_the_page_of_a_long_search_is_small(synthetic_run):
     longer.trials = pd.concat([rows] * 75, ignore_index=True)
     longer.trials["accuracy"] = np.linspace(0.1, 0.9, 3000) + np.random.default_rng(0).normal(0, 0.001, 3000)
     longer.trials["relative_step_time"] = np.linspace(1, 2, 3000)
+    vars(longer).pop("pareto", None)  # found before, of the shorter one
     html = page(longer)
     assert len(longer.pareto) > 1_000
     assert len(html.encode()) < 6e6

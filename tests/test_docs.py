@@ -22,6 +22,7 @@ from nas.config import (
     ExportSettings,
     MeasureSettings,
     ProfileSettings,
+    ReportSettings,
     ScaleSettings,
     SearchSettings,
     TrainSettings,
@@ -39,6 +40,7 @@ SETTINGS = {
     "export": ExportSettings,
     "measure": MeasureSettings,
     "profile": ProfileSettings,
+    "report": ReportSettings,
     "scale": ScaleSettings,
 }
 TINY = ("--fidelity", "256x1", "--val-images", "200")

@@ -3,6 +3,7 @@
 from nas.config.export import ExportSettings
 from nas.config.measure import MeasureSettings
 from nas.config.profile import ProfileSettings
+from nas.config.report import ReportSettings
 from nas.config.scale import ScaleSettings
 from nas.config.search import DEFAULT_FIDELITY, SearchSettings
 from nas.config.train import TrainSettings
@@ -12,6 +13,7 @@ __all__ = [
     "ExportSettings",
     "MeasureSettings",
     "ProfileSettings",
+    "ReportSettings",
     "ScaleSettings",
     "SearchSettings",
     "TrainSettings",

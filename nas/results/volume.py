@@ -32,6 +32,11 @@ def hypervolume(frame: pd.DataFrame, objectives: Mapping[str, str], reference_po
     """
     costs = objective_costs(frame, objectives)
     reference = _reference_costs(objectives, reference_point)
+    return dominated_volume(costs, reference)
+
+
+def dominated_volume(costs: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Return what `hypervolume` does, of rows whose columns are all better where lower; shapes (N, M) and (M,)."""
     costs = costs[(costs < reference).all(axis=1)]
     if np.isneginf(costs).any():
         return float("inf")

@@ -72,7 +72,9 @@ def hover(browser, chart, trace):
 def test_hostile_names_are_shown_and_do_nothing(browser, tmp_path):
     folder = make_run(tmp_path / "run", 25, num_failed=1, reason=HOSTILE, origin=HOSTILE, manifest={"data": HOSTILE})
     run = load(folder.path)
-    run.trials = run.trials.rename(columns={"param_s1_num_layers": f"param_{HOSTILE}"})
+    for trial in run.candidates:
+        for parts in (trial.params, trial.distributions):
+            parts[HOSTILE] = parts.pop("s1_num_layers")
     path = tmp_path / "report.html"
     write_report(run, path)
     browser.open(path, width=1280)

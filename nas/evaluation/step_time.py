@@ -194,7 +194,8 @@ class StepTimer:
             ours, references = self._blocks(candidate, reference)
         ratios = [a / b for a, b in zip(ours, references, strict=True)]
         seconds, relative = median_interval(ours), median_interval(ratios)
-        _logger.debug("%s: %d blocks, %s", network.label, len(ours), gpu_state(self.device))
+        if _logger.isEnabledFor(logging.DEBUG):  # asking a GPU takes time
+            _logger.debug("%s: %d blocks, %s", network.label, len(ours), gpu_state(self.device))
         return StepTime(
             step_time_s=seconds.median,
             step_time_spread_s=interquartile_range(ours),

@@ -8,12 +8,12 @@ from html import escape
 import pandas as pd
 import plotly.graph_objects as go
 
-from nas.models.tables import STAGE_COLUMNS, short_count, stage_rows
+from nas.models.tables import STAGE_COLUMNS, stage_rows
 from nas.results.importances import MIN_CANDIDATES
 from nas.results.report import elements, facts, figures
 from nas.results.report.diagram import diagram
 from nas.results.run import Run
-from nas.results.tables import family_members, family_rows
+from nas.results.tables import FRONT_COLUMNS, family_members, family_rows, front_rows
 
 _MAX_ROWS = 200
 
@@ -113,21 +113,7 @@ def front(run: Run) -> Section:
 
 
 def front_table(run: Run) -> str:
-    rows = [
-        (
-            row["number"],
-            f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
-            f"{row['step_time_s'] * 1e3:.2f}",
-            f"{row['relative_step_time']:.3f}",
-            short_count(row["num_params"]),
-            short_count(row["num_macs"]),
-            f"{row['reward']:.4f}",
-            row["arch"],
-        )
-        for row in run.pareto.head(_MAX_ROWS).to_dict("records")
-    ]
-    columns = ("Trial", "Accuracy", "Step (ms)", "Relative", "Params", "MACs", "Reward", "Stages")
-    return elements.table(columns, rows, "rrrrrrrl")
+    return elements.table(FRONT_COLUMNS, front_rows(run.pareto.head(_MAX_ROWS)), "r" * (len(FRONT_COLUMNS) - 1) + "l")
 
 
 def progress(run: Run) -> Section:

@@ -9,8 +9,27 @@ from pathlib import Path
 import pytest
 
 from nas import cli
+from nas.config import (
+    ExportSettings,
+    MeasureSettings,
+    ProfileSettings,
+    ReportSettings,
+    ScaleSettings,
+    SearchSettings,
+    TrainSettings,
+)
 
 ROOT = Path(__file__).parents[1]
+SETTINGS = {
+    "search": SearchSettings,
+    "train": TrainSettings,
+    "export": ExportSettings,
+    "measure": MeasureSettings,
+    "profile": ProfileSettings,
+    "report": ReportSettings,
+    "scale": ScaleSettings,
+}
+"""Every verb."""
 
 
 def exit_code(verb: Callable[[Sequence[str]], int], args: Sequence[object]) -> int:
@@ -21,6 +40,16 @@ def exit_code(verb: Callable[[Sequence[str]], int], args: Sequence[object]) -> i
             cli.run(verb)
     assert isinstance(caught.value.code, int)
     return caught.value.code
+
+
+def refusal(verb: Callable[[Sequence[str]], int], args: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a verb with bad input in this process; return its error, all it says: one line on stderr, exit code 2."""
+    assert exit_code(verb, args) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    return line
 
 
 def start(*command: object, cwd: Path = ROOT) -> subprocess.Popen[str]:

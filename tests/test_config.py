@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from nas import InvalidInputError
 from nas.config import (
-    ExportSettings,
-    MeasureSettings,
     ProfileSettings,
-    ScaleSettings,
     SearchSettings,
     TrainSettings,
 )
@@ -23,6 +20,7 @@ from nas.models.export import EXPORTERS
 from nas.optimization.objectives import OBJECTIVES, get_objective
 from nas.optimization.samplers import DEFAULT_SAMPLER, SAMPLER_NAMES
 from nas.registry import get_space
+from tests.running import SETTINGS
 
 searches = st.builds(
     SearchSettings,
@@ -126,23 +124,13 @@ def test_bad_profile_settings(change, message):
         ProfileSettings(Path("h100.json"), **change).check()
 
 
-SETTINGS = {
-    "search": SearchSettings,
-    "train": TrainSettings,
-    "export": ExportSettings,
-    "measure": MeasureSettings,
-    "profile": ProfileSettings,
-    "scale": ScaleSettings,
-}
-
-
 @pytest.mark.parametrize("verb", SETTINGS)
 def test_help_knows_every_setting_and_needs_no_torch(verb):
     code = f"import sys, nas.{verb} as verb\ntry: verb.main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     for field in fields(SETTINGS[verb]):
-        if field.name in ("arch", "archs") and verb != "train":
+        if field.name in ("arch", "archs", "run") and verb != "train":
             continue  # It is given without a flag.
         assert f"--{field.name.replace('_', '-')}" in done.stdout or f"--no-{field.name}" in done.stdout
     if verb == "search":

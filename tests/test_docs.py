@@ -19,30 +19,16 @@ import nas.results
 import nas.search
 from nas.cli.settings_file import convert_settings
 from nas.config import (
-    ExportSettings,
-    MeasureSettings,
-    ProfileSettings,
-    ReportSettings,
-    ScaleSettings,
     SearchSettings,
-    TrainSettings,
 )
 from nas.results.architectures import ARCHITECTURE_DTYPES
 from nas.results.comparison import COMPARISON_DTYPES
 from nas.results.frame import COLUMN_DTYPES
 from nas.results.references import REFERENCE_DTYPES
+from tests.running import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SETTINGS = {
-    "search": SearchSettings,
-    "train": TrainSettings,
-    "export": ExportSettings,
-    "measure": MeasureSettings,
-    "profile": ProfileSettings,
-    "report": ReportSettings,
-    "scale": ScaleSettings,
-}
 TINY = ("--fidelity", "256x1", "--val-images", "200")
 
 

@@ -18,7 +18,7 @@ from nas.models.export import EXPORTERS
 from nas.models.options import DEFAULT_OPTIONS
 from nas.models.weights import named_weights
 from nas.train import train
-from tests.running import everything_in, exit_code, start
+from tests.running import everything_in, exit_code, refusal, start
 from tests.stripes import CLASS_NAMES, SIZE, space, write_stripes
 
 
@@ -230,12 +230,7 @@ def test_bad_input_is_one_line_and_writes_nothing(what, trained, tmp_path, monke
     }
     arch = given.pop("arch")
     args = [word for name, value in given.items() if value is not None for word in (name, value)]
-    assert exit_code(main, [arch, *args]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
+    assert message in refusal(main, [arch, *args], capsys)
     assert everything_in(tmp_path) == before
 
 

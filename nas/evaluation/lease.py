@@ -205,7 +205,7 @@ class Lease:
     def _take(self, timeout_s: float) -> bool:
         """Take the exclusive side, or after the bound the shared one."""
         if not self._take_gate(timeout_s):
-            logger.warning("Timing beside others: another timing did not end within %g s.", timeout_s)
+            logger.warning("Timing beside others: another process did not let it begin within %g s.", timeout_s)
             self._enter()
             return False
         if _poll(lambda: self._try(self._room, fcntl.LOCK_EX), timeout_s):

@@ -151,7 +151,8 @@ def test_a_stopped_worker_delays_a_timing_only_so_long(start: Callable[..., Play
         with Lease("test").exclusive(0) as other:
             assert not other, "who times beside others shares the device with them"
     assert 0.2 <= mine.waited_s < GO_ON_S
-    assert "did not leave the device within 0.2 s" in caplog.text
+    # It may have been stopped while it looked at the gate, and then that is what cannot be had.
+    assert "Timing beside others" in caplog.text
     with mine.exclusive() as alone:  # It is not waited for again for as long.
         assert not alone
     assert mine.waited_s < GO_ON_S

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
@@ -31,14 +31,17 @@ from nas.execution.ledger import Key, Ledger, key_of
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.signals import StopSignals
+from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
 from nas.optimization.trials import (
+    ARCH,
     FAIL_REASON,
     ORIGIN,
     candidates,
     describe,
     measurement_of,
     spec_of,
+    take,
     tell_failed,
     tell_measured,
     tell_outside,
@@ -115,13 +118,14 @@ def search_loop(
             common_seed=common_seed,
             prescreen=prescreen,
             ledger=Ledger.read(study),
+            drafts=Drafts(study),
         )
         past = tuple(_past(study))
         for candidate in past:
             search.learn(candidate)
         on_event(Opened(budget, past))
         if warm_start:
-            search.enqueue_references()
+            search.propose_references()
         finished = search.run(signals)
         on_event(finished)
         return finished
@@ -133,7 +137,7 @@ class _Search:
 
     Attributes:
         running: Trials that the executor has, with their keys, by number.
-        repeats: Trials equal to a running one, by its key; told when it is.
+        repeats: Trials equal to one that runs or waits, by its key; told when it is.
         exhausted: Whether every network that could be found has been evaluated or is running.
     """
 
@@ -149,6 +153,7 @@ class _Search:
     common_seed: bool
     prescreen: Prescreen | None
     ledger: Ledger
+    drafts: Drafts
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
@@ -164,21 +169,21 @@ class _Search:
         excess = self.space.excess(spec)
         return excess if excess > 0 or self.prescreen is None else self.prescreen.excess(spec)
 
-    def enqueue_references(self) -> None:
+    def propose_references(self) -> None:
         trials = self.study.get_trials(deepcopy=False)
         if any(trial.user_attrs.get(ORIGIN) not in self.space.references for trial in trials):
             return
-        queued = {trial.user_attrs[ORIGIN] for trial in trials}
+        proposed = {trial.user_attrs[ORIGIN] for trial in trials}
         for name, params in itertools.islice(self.space.references.items(), self.budget):
-            if name not in queued:
-                self._enqueue({key: params[key] for key in self.space.choices}, name)
+            if name not in proposed:
+                self._propose(name, params)
 
     def run(self, signals: StopSignals) -> Finished:
         told_to_stop = False
         while True:
-            while not signals.stop_requested and self._has_room():
-                self._ask()
-            if not self.running:
+            if not signals.stop_requested:
+                self._keep_busy()
+            if not self.running and (signals.stop_requested or not self._has_work()):
                 break
             if signals.stop_requested and not told_to_stop:
                 told_to_stop = True
@@ -190,91 +195,119 @@ class _Search:
                 self._cancel()
                 break
             if ended is not None:
-                self._tell(*ended)
+                self._tell(*ended, stopping=signals.stop_requested)
         done = self.ledger.num_candidates
         short = done < self.budget
         return Finished(done, interrupted=signals.stop_requested and short, exhausted=self.exhausted and short)
 
-    def _has_room(self) -> bool:
-        under_way = len(self.running)
-        return (
-            not self.exhausted
-            and under_way < self.executor.capacity
-            and self.ledger.num_candidates + under_way < self.budget
-        )
+    def _has_work(self) -> bool:
+        return any(self.ledger.admits(number, self.budget) for number in self.ledger.waiting)
 
-    def _ask(self) -> None:
-        """Ask for one trial, and give it to the executor if it is a new candidate."""
-        if self.ledger.num_free_asks >= MAX_FREE_ASKS and not self.ledger.waiting:
-            params = self._find_unseen()
-            if params is None:
-                self.exhausted = True
-                return
-            self._enqueue(params, "random")
-        self.study.sampler = self.make_sampler(self.ledger.next_draw)
-        trial = self.study.ask()
-        self.ledger.count_asked(trial.number)
+    def _keep_busy(self) -> None:
+        """Give free workers what waits, and let one candidate more wait, so that no worker has to.
+
+        It is proposed when the candidates before it run, never later: what a sampler knows must not depend on how
+        long a proposal takes, or a resumed search would go another way.
+        """
+        self._take_waiting()
+        while not self.exhausted and not self.ledger.waiting and self.ledger.num_claimed < self.budget:
+            self._propose_new()
+            self._take_waiting()
+
+    def _propose_new(self) -> None:
+        if self.ledger.num_free_asks < MAX_FREE_ASKS:
+            self._propose("sampler")
+            return
+        params = self._find_unseen()
+        if params is None:
+            self.exhausted = True
+        else:
+            self._propose("random", params)
+
+    def _propose(self, origin: str, params: Params | None = None) -> None:
+        """Put one trial into the study: a candidate that waits, or what is free.
+
+        Args:
+            origin: Where the parameters come from.
+            params: If the sampler is not to choose them.
+        """
+        trial = self.drafts.begin(self.make_sampler(self.ledger.next_draw), params)
         spec = self.space.suggest(trial)
         describe(trial, spec)
-        origin = trial.user_attrs.get(ORIGIN)
-        if origin is None:
-            origin = "sampler"
-            trial.set_user_attr(ORIGIN, origin)
-        excess = self._excess(spec)
-        key = key_of(spec)
+        trial.set_user_attr(ORIGIN, origin)
+        excess, key = self._excess(spec), key_of(spec)
         if excess > 0:
-            self.ledger.num_free_asks += 1
-            tell_outside(self.study, trial, excess)
-            self.on_event(Outside(trial.number, excess))
+            tell_outside(self.drafts.study, trial, excess)
+            self.ledger.count_free()
+            self.on_event(Outside(self.drafts.added_number, excess))
         elif key in self.ledger.evaluated:
-            self.ledger.num_free_asks += 1
-            self._tell_repeat(trial, self.ledger.evaluated[key])
-        elif key in self.repeats:
-            self.ledger.num_free_asks += 1
-            self.repeats[key].append(trial)
+            original = self.ledger.evaluated[key]
+            tell_repeat(self.drafts.study, trial, self.study.get_trials(deepcopy=False)[original])
+            self.ledger.count_free()
+            self.on_event(Repeated(self.drafts.added_number, original))
+        elif key in self.ledger.live:
+            self.repeats.setdefault(key, []).append(self.drafts.add(TrialState.RUNNING))
+            self.ledger.count_free()
         else:
-            self._submit(trial, spec, key, origin)
+            self.ledger.count_waiting(self.drafts.add(TrialState.WAITING).number, key)
 
-    def _submit(self, trial: Trial, spec: ArchSpec, key: Key, origin: str) -> None:
-        self.ledger.num_free_asks = 0
+    def _take_waiting(self) -> None:
+        """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""
+        for number, key in list(self.ledger.waiting.items()):
+            is_repeat = self.ledger.repeats(number, key)
+            has_room = len(self.running) < self.executor.capacity and self.ledger.admits(number, self.budget)
+            if not is_repeat and not has_room:
+                continue
+            trial = take(self.study, self.space, number)
+            self.ledger.count_taken(number)
+            if trial is None:
+                continue
+            if key in self.ledger.evaluated:
+                self._tell_repeat(trial, self.ledger.evaluated[key])
+            elif is_repeat:
+                self.repeats.setdefault(key, []).append(trial)
+            else:
+                self._submit(trial, key)
+
+    def _submit(self, trial: Trial, key: Key) -> None:
         self.running[trial.number] = trial, key
-        self.repeats[key] = []
+        spec = ArchSpec.from_dict(trial.user_attrs[ARCH])
         seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id)
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
-        self.on_event(Started(trial.number, spec, origin))
+        self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 
-    def _tell(self, job: Job, outcome: Outcome) -> None:
+    def _tell(self, job: Job, outcome: Outcome, *, stopping: bool) -> None:
         trial, key = self.running.pop(job.number)
+        ended = self._end(trial, job, outcome)
+        self.ledger.count_evaluated(job.number, key)
+        self.learn(ended)
+        if not stopping:
+            self._take_waiting()  # The worker shall not wait for what displays and tables make of it.
+        self.on_event(ended)
+        for repeat in self.repeats.pop(key, ()):
+            self._tell_repeat(repeat, job.number)
+
+    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Measured | Failed:
+        """Tell the study how a candidate ended."""
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.
             outcome = Failure("diverged", f"diverged: {self.objective.name} is {self.objective.values(outcome)}")
         if isinstance(outcome, Failure):
             tell_failed(self.study, trial, outcome.reason)
-            self.on_event(Failed(job.number, job.spec, outcome.reason))
-        else:
-            tell_measured(self.study, trial, outcome, self.objective)
-            measured = Measured(job.number, job.spec, outcome, measurement_reward(outcome))
-            self.learn(measured)
-            self.on_event(measured)
-        self.ledger.evaluated[key] = job.number
-        for repeat in self.repeats.pop(key):
-            self._tell_repeat(repeat, job.number)
+            return Failed(job.number, job.spec, outcome.reason)
+        tell_measured(self.study, trial, outcome, self.objective)
+        return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
 
     def _tell_repeat(self, trial: Trial, original: int) -> None:
         tell_repeat(self.study, trial, self.study.get_trials(deepcopy=False)[original])
         self.on_event(Repeated(trial.number, original))
-
-    def _enqueue(self, params: Params, origin: str) -> None:
-        self.study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin})
-        self.ledger.count_enqueued()
 
     def _cancel(self) -> None:
         self.executor.close(cancel=True)
         recover(self.study, self.space, self.objective)
 
     def _is_new(self, spec: ArchSpec) -> bool:
-        key = key_of(spec)
-        if key in self.ledger.evaluated or key in self.repeats:
+        if self.ledger.is_known(key_of(spec)):
             return False
         return self.prescreen is None or self.prescreen.excess(spec) <= 0
 

@@ -6,7 +6,7 @@ A trial that is asked for ends as one of:
 - *failed* (FAIL with a reason): a candidate whose evaluation failed; it used up budget,
 - *repeat* (COMPLETE or FAIL, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
 - *outside* (PRUNED, constraint above 0): outside the space's bounds, never trained; free,
-- *interrupted* (FAIL with `interrupted`): was running when the search was stopped and is queued again; free.
+- *interrupted* (FAIL with `interrupted`): was running when its driver ended, and nobody goes on with it; free.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import Objective
+from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
 ARCH = "arch"
@@ -92,9 +93,25 @@ def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
 
 
 def tell_interrupted(study: optuna.Study, trial: Trial) -> None:
-    """End a trial that was running when its search stopped; whoever calls this has queued it again if it must be."""
+    """End a trial that was running when its search stopped, and that cannot be gone on with."""
     trial.set_user_attr(INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)
+
+
+def take(study: optuna.Study, space: SearchSpace, number: int) -> Trial | None:
+    """Let a trial that waits run; return it, or None if another driver was faster."""
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    if not study._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+        return None
+    trial = Trial(study, trial_id)
+    if len(trial.params) < len(space.choices):
+        space.suggest(trial)  # Where its parameters are only promised to it, as by `Study.enqueue_trial`.
+    return trial
+
+
+def put_back(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let a running trial wait again, with its number and parameters. Only for a study with a single driver."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
 def is_candidate(trial: FrozenTrial) -> bool:

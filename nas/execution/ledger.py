@@ -1,11 +1,12 @@
 """What the loop must know of a study at every ask, kept up to date so that the study is read once, at the start."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.optimization.trials import ARCH, ARCH_ID, INTERRUPTED, is_candidate
+from nas.optimization.trials import ARCH, ARCH_ID, INTERRUPTED, REPEAT_OF, is_candidate
 from nas.spec import ArchSpec
 
 Key = tuple[str, int]
@@ -42,8 +43,13 @@ class Ledger:
     @classmethod
     def read(cls, study: optuna.Study) -> "Ledger":
         """Take stock of a study. Unfinished trials that nobody has described are left aside."""
+        return cls.of(study.get_trials(deepcopy=False))
+
+    @classmethod
+    def of(cls, trials: Iterable[FrozenTrial]) -> "Ledger":
+        """Take stock of all trials of a study, in the order of their numbers."""
         ledger = cls()
-        for trial in study.get_trials(deepcopy=False):
+        for trial in trials:
             ledger.num_trials += 1
             if is_candidate(trial):
                 ledger.evaluated[key_of_trial(trial)] = trial.number
@@ -53,7 +59,7 @@ class Ledger:
                     ledger._count_live(trial.number, key_of_trial(trial), waits=trial.state == TrialState.WAITING)
             elif INTERRUPTED in trial.user_attrs:
                 ledger.num_interrupted += 1
-            else:
+            elif trial.state != TrialState.FAIL or REPEAT_OF in trial.user_attrs:
                 ledger.num_free_asks += 1
         return ledger
 

@@ -3,18 +3,21 @@
 import itertools
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job, job_seed
 from nas.execution.events import (
+    Elsewhere,
     Event,
     Failed,
     Finished,
@@ -30,6 +33,7 @@ from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
+from nas.execution.sharing import Others
 from nas.execution.signals import StopSignals
 from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
@@ -75,6 +79,7 @@ def search_loop(
     on_event: Callable[[Event], None],
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    others: Others | None = None,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -82,7 +87,7 @@ def search_loop(
     and a sampler that depends only on its number and the study, it proposes what an uninterrupted search would have.
 
     Args:
-        study: With the objective's directions. No other driver may be at work on it.
+        study: With the objective's directions.
         space: What candidates are made of.
         budget: Candidates to evaluate in all, at least 1. Repeats and trials outside the bounds are free.
         objective: What is told of a measurement.
@@ -96,6 +101,8 @@ def search_loop(
         common_seed: Give every candidate the same seed, hence the same data order and augmentation, which takes noise
             out of comparisons; otherwise each network has its own.
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
+        others: The other drivers that work on the study; None if there may be none. With others the search ends when
+            the budget is met by all together.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -104,7 +111,8 @@ def search_loop(
     if budget < 1:
         raise invalid("budget", "at least 1", budget, "Say how many candidates to evaluate.")
     with StopSignals() as signals:
-        recover(study, space, objective)
+        if others is None:
+            recover(study, space, objective)
         search = _Search(
             study=study,
             space=space,
@@ -119,6 +127,7 @@ def search_loop(
             prescreen=prescreen,
             ledger=Ledger.read(study),
             drafts=Drafts(study),
+            others=others,
         )
         past = tuple(_past(study))
         for candidate in past:
@@ -154,6 +163,7 @@ class _Search:
     prescreen: Prescreen | None
     ledger: Ledger
     drafts: Drafts
+    others: Others | None
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
@@ -190,18 +200,51 @@ class _Search:
                 self.on_event(Stopping(len(self.running)))
             try:
                 with signals.cancellable():
-                    ended = self.executor.next_outcome(_POLL_S)
+                    ended = self._next_outcome()
             except KeyboardInterrupt:
                 self._cancel()
                 break
             if ended is not None:
                 self._tell(*ended, stopping=signals.stop_requested)
+        self._leave()
         done = self.ledger.num_candidates
         short = done < self.budget
         return Finished(done, interrupted=signals.stop_requested and short, exhausted=self.exhausted and short)
 
+    def _next_outcome(self) -> tuple[Job, Outcome] | None:
+        if self.running or self.executor.capacity == 0:
+            return self.executor.next_outcome(_POLL_S)
+        time.sleep(_POLL_S)  # Others are at work.
+        return None
+
     def _has_work(self) -> bool:
+        """Whether a candidate waits that may be evaluated; of several drivers each stays until the budget is met, to
+        go on where another one is lost.
+        """
+        if self.others is not None:
+            return self.ledger.num_candidates < self.budget and (not self.exhausted or bool(self.ledger.live))
         return any(self.ledger.admits(number, self.budget) for number in self.ledger.waiting)
+
+    def _look_around(self) -> None:
+        """See what other drivers did since the last time."""
+        if self.others is None:
+            return
+        self.ledger, ended = self.others.look(self.ledger)
+        for candidate in map(_as_event, ended):
+            self.learn(candidate)
+            self.on_event(Elsewhere(candidate))
+        here = {key for _, key in self.running.values()}
+        for key in [key for key in self.repeats if key not in here]:
+            original = self.ledger.evaluated.get(key)
+            if original is not None:
+                for repeat in self.repeats.pop(key):
+                    self._tell_repeat(repeat, original)
+                continue
+            for repeat in self.repeats[key]:
+                if self.ledger.live.get(key, repeat.number) == repeat.number:  # What it waits for is gone.
+                    self.repeats[key].remove(repeat)
+                    self.others.pass_on(repeat)
+                    break
 
     def _keep_busy(self) -> None:
         """Give free workers what waits, and let one candidate more wait, so that no worker has to.
@@ -231,7 +274,7 @@ class _Search:
             origin: Where the parameters come from.
             params: If the sampler is not to choose them.
         """
-        trial = self.drafts.begin(self.make_sampler(self.ledger.next_draw), params)
+        trial = self.drafts.begin(self.make_sampler(self._draw), params)
         spec = self.space.suggest(trial)
         describe(trial, spec)
         trial.set_user_attr(ORIGIN, origin)
@@ -246,6 +289,8 @@ class _Search:
             self.ledger.count_free()
             self.on_event(Repeated(self.drafts.added_number, original))
         elif key in self.ledger.live:
+            if self.others is not None:
+                self.others.own(trial)
             self.repeats.setdefault(key, []).append(self.drafts.add(TrialState.RUNNING))
             self.ledger.count_free()
         else:
@@ -253,6 +298,7 @@ class _Search:
 
     def _take_waiting(self) -> None:
         """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""
+        self._look_around()
         for number, key in list(self.ledger.waiting.items()):
             is_repeat = self.ledger.repeats(number, key)
             has_room = len(self.running) < self.executor.capacity and self.ledger.admits(number, self.budget)
@@ -262,6 +308,8 @@ class _Search:
             self.ledger.count_taken(number)
             if trial is None:
                 continue
+            if self.others is not None:
+                self.others.own(trial)
             if key in self.ledger.evaluated:
                 self._tell_repeat(trial, self.ledger.evaluated[key])
             elif is_repeat:
@@ -279,6 +327,8 @@ class _Search:
     def _tell(self, job: Job, outcome: Outcome, *, stopping: bool) -> None:
         trial, key = self.running.pop(job.number)
         ended = self._end(trial, job, outcome)
+        if ended is None:
+            return
         self.ledger.count_evaluated(job.number, key)
         self.learn(ended)
         if not stopping:
@@ -287,24 +337,50 @@ class _Search:
         for repeat in self.repeats.pop(key, ()):
             self._tell_repeat(repeat, job.number)
 
-    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Measured | Failed:
-        """Tell the study how a candidate ended."""
+    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Measured | Failed | None:
+        """Tell the study how a candidate ended; return None if another driver has passed it on in the meantime."""
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.
             outcome = Failure("diverged", f"diverged: {self.objective.name} is {self.objective.values(outcome)}")
-        if isinstance(outcome, Failure):
-            tell_failed(self.study, trial, outcome.reason)
-            return Failed(job.number, job.spec, outcome.reason)
-        tell_measured(self.study, trial, outcome, self.objective)
-        return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
+        try:
+            if isinstance(outcome, Failure):
+                tell_failed(self.study, trial, outcome.reason)
+                return Failed(job.number, job.spec, outcome.reason)
+            tell_measured(self.study, trial, outcome, self.objective)
+            return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
+        except UpdateFinishedTrialError:
+            if self.others is None:
+                raise
+            logger.warning("Trial %d was passed on to another driver before it ended here.", job.number)
+            return None
 
     def _tell_repeat(self, trial: Trial, original: int) -> None:
-        tell_repeat(self.study, trial, self.study.get_trials(deepcopy=False)[original])
+        try:
+            tell_repeat(self.study, trial, self.study.get_trials(deepcopy=False)[original])
+        except UpdateFinishedTrialError:
+            if self.others is None:
+                raise
+            return
         self.on_event(Repeated(trial.number, original))
+
+    def _leave(self) -> None:
+        """Drop the repeats of what others have not evaluated yet."""
+        if self.others is not None:
+            for repeat in itertools.chain.from_iterable(self.repeats.values()):
+                self.others.release(repeat)
 
     def _cancel(self) -> None:
         self.executor.close(cancel=True)
-        recover(self.study, self.space, self.objective)
+        if self.others is None:
+            recover(self.study, self.space, self.objective)
+        else:
+            for trial, _ in self.running.values():
+                self.others.pass_on(trial)
+
+    @property
+    def _draw(self) -> int:
+        """What to seed a proposal with; no two proposals of a study have the same."""
+        return self.ledger.next_draw + (0 if self.others is None else self.others.draw_offset)
 
     def _is_new(self, spec: ArchSpec) -> bool:
         if self.ledger.is_known(key_of(spec)):
@@ -313,7 +389,7 @@ class _Search:
 
     def _find_unseen(self) -> Params | None:
         """Return a random network inside the bounds and limits that was never evaluated and is not running, or None."""
-        rng = np.random.default_rng([self.seed, self.ledger.next_draw])
+        rng = np.random.default_rng([self.seed, self._draw])
         if self.space.num_configurations > _ENUMERATED:
             draws = (self.space.sample(rng) for _ in range(_SAMPLED))
             return next((params for params in draws if self._is_new(self.space.decode(params))), None)
@@ -336,11 +412,12 @@ def _enumerate(space: SearchSpace) -> dict[Key, Params]:
 
 def _past(study: optuna.Study) -> list[Measured | Failed]:
     """Return the candidates of a study as the events that they were."""
-    past: list[Measured | Failed] = []
-    for trial in candidates(study):
-        measurement = measurement_of(trial)
-        if measurement is None:
-            past.append(Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON]))
-        else:
-            past.append(Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement)))
-    return past
+    return [_as_event(trial) for trial in candidates(study)]
+
+
+def _as_event(trial: FrozenTrial) -> Measured | Failed:
+    """Return how a candidate ended as the event that it was."""
+    measurement = measurement_of(trial)
+    if measurement is None:
+        return Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON])
+    return Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement))

@@ -75,4 +75,4 @@ def test_a_search_ends_when_all_that_is_left_is_too_slow(tmp_path):
         finished = search(study, jobs, budget=36, space=space, prescreen=prescreen(0.01), events=events)
     assert finished.exhausted
     assert finished.num_candidates == MIN_HISTORY + 1 == len([e for e in events if isinstance(e, Started)])
-    assert len(set(ids(candidates(study)))) == MIN_HISTORY
+    assert len(set(ids(candidates(study)))) == MIN_HISTORY + 1

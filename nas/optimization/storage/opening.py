@@ -1,5 +1,7 @@
 """`open_storage`: any storage of Optuna's by its address."""
 
+import random
+import time
 import warnings
 from pathlib import Path
 from typing import cast
@@ -7,8 +9,8 @@ from urllib.parse import urlsplit
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import invalid
 from nas.optimization.storage.address import PASSWORD_LEFT_OUT, redacted
@@ -16,6 +18,7 @@ from nas.optimization.storage.journal import JournalFile, open_journal
 from nas.optimization.storage.patience import PatientStorage, first_line
 
 _CONNECT_S = 10
+_SCHEMA_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _EXAMPLES = "For example postgresql://user@host/name, or journal:///path/of/a/shared/file."
 
 
@@ -70,19 +73,27 @@ def _grpc(url: str) -> BaseStorage:
     return proxy
 
 
+def _database_at(address: URL) -> BaseStorage:
+    waits = {"connect_timeout": _CONNECT_S} if address.get_backend_name() in ("postgresql", "mysql") else {}
+    options = {"pool_pre_ping": True, "connect_args": waits}
+    for pause_s in (*_SCHEMA_PAUSES_S, None):
+        try:
+            return get_storage(RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options))
+        except (DBAPIError, StorageInternalError):
+            # Drivers that begin together in an empty database all try to make its tables; one succeeds.
+            if pause_s is None:
+                raise
+            time.sleep(pause_s * random.uniform(0.5, 1))
+    raise AssertionError("unreachable")
+
+
 def _database(url: str) -> BaseStorage:
     shown = redacted(url)
     try:
         address = make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        waits = {"connect_timeout": _CONNECT_S} if address.get_backend_name() in ("postgresql", "mysql") else {}
-        return get_storage(
-            RDBStorage(
-                address.render_as_string(hide_password=False),
-                engine_kwargs={"pool_pre_ping": True, "connect_args": waits},
-            )
-        )
+        return _database_at(address)
     except (ArgumentError, NoSuchModuleError) as error:
         raise invalid("storage", "an address", shown, _EXAMPLES) from error
     except ImportError as error:

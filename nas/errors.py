@@ -25,6 +25,10 @@ class WorkerStartError(NasError):
     """Worker processes end before they can take a job, so that no search is possible."""
 
 
+class StorageError(NasError):
+    """The storage of a study cannot be reached, and has not been for as long as was to be waited."""
+
+
 def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError:
     """Build the error for one bad value in the house's form.
 

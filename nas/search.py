@@ -1,13 +1,15 @@
 """`python -m nas.search`: search for networks on your images and your device."""
 
+import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.storages import BaseStorage
 from rich.console import Console
 
 from nas import cli
@@ -25,18 +27,23 @@ from nas.execution import (
     visible_gpus,
     worker_environments,
 )
+from nas.execution.drivers import Membership
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
+from nas.execution.sharing import Others
 from nas.execution.tally import duration
-from nas.optimization.objectives import get_objective
+from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.samplers import make_sampler
+from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
+from nas.optimization.storage.opening import open_storage
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
-from nas.results.folder import RunFolder, default_run_name
+from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.manifest import Manifest
 from nas.results.records import records
 from nas.results.run import Run
+from nas.results.shared import begin_or_join, shared_manifest
 from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
 from nas.results.write import write_tables
@@ -76,6 +83,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
+    storage = _storage(settings, manifest)
     with ExitStack() as stack:
         executor = stack.enter_context(_executor(settings, factory))
         # Everything has been checked: from here on things are written.
@@ -85,9 +93,11 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             folder.write_manifest(manifest)
         else:
             manifest = folder.manifest  # the run stays what it was begun as
-        study = folder.study(objective)
+        study, others = stack.enter_context(_study(settings, folder, storage, objective, manifest))
         note_sitting(study, settings.budget)
         console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
+        if settings.storage is not None:
+            console.print(f"Join it elsewhere with: --storage {redacted(settings.storage)} --study {settings.study}")
         display = stack.enter_context(make_display())
         written = time.monotonic()
 
@@ -110,6 +120,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             warm_start=settings.warm_start,
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
+            others=others,
         )
         return write_tables(folder, study, manifest), finished
 
@@ -141,7 +152,35 @@ def report(run: Run, console: Console) -> None:
 def _folder(settings: SearchSettings) -> RunFolder:
     if settings.resume is not None:
         return RunFolder.open(settings.resume)
+    if settings.study is not None and settings.out is None:
+        return RunFolder.unused(Path("results") / default_driver_name(settings.study))
     return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
+
+
+def _storage(settings: SearchSettings, manifest: Manifest) -> BaseStorage | None:
+    """Open the storage that is shared, if one is; what its study is made from must be what is to be searched."""
+    if settings.storage is None:
+        return None
+    assert settings.study is not None, "it is filled in before"
+    storage = open_storage(settings.storage, settings.storage_timeout)
+    theirs = shared_manifest(storage, settings.study)
+    if theirs is not None:
+        theirs.check_compatible(manifest)
+    return storage
+
+
+@contextmanager
+def _study(
+    settings: SearchSettings, folder: RunFolder, storage: BaseStorage | None, objective: Objective, manifest: Manifest
+) -> Iterator[tuple[optuna.Study, Others | None]]:
+    """Open the run's study: its own, or one that is shared, as one of its drivers."""
+    if storage is None or settings.study is None:
+        yield folder.study(objective), None
+        return
+    study = begin_or_join(storage, settings.study, objective, manifest)
+    with Membership(study, settings.driver_timeout) as membership:
+        membership.replaces(folder.replaced_driver(membership.identity))
+        yield study, Others(study, objective, membership)
 
 
 def _prepare(
@@ -240,6 +279,22 @@ def _show_status(settings: SearchSettings, run: Path) -> int:
     return 0
 
 
+def _joining(settings: SearchSettings, prog: str, args: Sequence[str]) -> SearchSettings:
+    """Return the settings of a search that may share its study: those of the study where no flag says otherwise."""
+    url = settings.storage or os.environ.get(STORAGE_VARIABLE)
+    if url is None:
+        return settings
+    settings = replace(settings, storage=url)
+    settings.check()
+    if settings.study is None:
+        folder = _folder(settings)
+        return replace(settings, study=folder.path.name, out=folder.path)
+    theirs = shared_manifest(open_storage(url, settings.storage_timeout), settings.study)
+    if theirs is None:
+        return settings
+    return cli.parse(SearchSettings, prog, args, default=settings.joining(SearchSettings.from_dict(theirs.settings)))
+
+
 def main(args: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -249,7 +304,11 @@ def main(args: Sequence[str]) -> int:
         return _show_status(settings, settings.status)
     if settings.resume is not None:
         before = SearchSettings.from_dict(RunFolder.open(settings.resume).manifest.settings)
+        if before.storage is not None:
+            before = replace(before, storage=complete(before.storage))
         settings = cli.parse(SearchSettings, prog, args, default=before)
+    else:
+        settings = _joining(settings, prog, args)
     console = cli.console(stderr=settings.json)
     run, finished = search(settings, console)
     if settings.json:

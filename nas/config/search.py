@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +11,13 @@ import tyro
 from nas.config.checks import check_seed, check_val_images
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.step_setup import StepSetup
+from nas.optimization.storage.address import redacted
 
 _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
+
+_OF_THE_MACHINE = ("workers", "device", "timing_device", "storage", "study", "storage_timeout", "out", "json", "config")
+"""Settings that a driver does not take over from the study that it joins."""
 
 DEFAULT_FIDELITY = "5000x2"
 """Ranks the tiny space on the default task well above its noise: results/fashion_hard/README.md."""
@@ -77,6 +81,16 @@ class SearchSettings:
     max_step_time: float | None = None
     """Limit on a training step, times the reference network's. Candidates that are expected to take longer, going by
     those that were measured, are not evaluated; by default all are."""
+    storage: str | None = None
+    """Address of a storage that several drivers share, each on a machine of its own: postgresql://..., mysql+pymysql://,
+    journal:///FILE in a shared folder, grpc://HOST:PORT. Or set NAS_STORAGE. By default the run's folder."""
+    study: str | None = None
+    """Name of the study in the storage: a new one, or one to join, whose settings then hold unless given. By default
+    the name of the run's folder."""
+    storage_timeout: float = 300.0
+    """Seconds to wait for a storage that is out of reach before the search ends."""
+    driver_timeout: float = 60.0
+    """Seconds without a sign of life after which the other drivers take a driver for gone and go on with its trials."""
     out: Path | None = None
     """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
     resume: Path | None = None
@@ -98,6 +112,7 @@ class SearchSettings:
         check_val_images(self.val_images)
         if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
             raise invalid("max_step_time", "above 0 and finite", self.max_step_time, "Leave it out for no limit.")
+        self._check_sharing()
         self.step_setup()
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
@@ -107,6 +122,21 @@ class SearchSettings:
         if len(given) > 1:
             todo = "--out is for a new run, --resume to go on with one, --status to look at one."
             raise invalid(" and ".join(given), "given one at a time", str(folders[given[0]]), todo)
+
+    def _check_sharing(self) -> None:
+        if self.study is not None and self.storage is None:
+            raise invalid("study", "left out without a storage", self.study, "Give --storage, or set NAS_STORAGE.")
+        if self.study is not None and not (self.study.strip() and self.study.isprintable() and len(self.study) <= 200):
+            raise invalid("study", "a printable name of 1 to 200 characters", self.study, "Choose another.")
+        for name in ("storage_timeout", "driver_timeout"):
+            seconds = getattr(self, name)
+            if not 1 <= seconds < math.inf:
+                raise invalid(name, "at least 1 and finite", seconds, "Leave it out for the default.")
+
+    def joining(self, study: "SearchSettings") -> "SearchSettings":
+        """Return the settings of a study that is joined, with those of this machine."""
+        own = {name: getattr(self, name) for name in _OF_THE_MACHINE}
+        return replace(study, **own)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""
@@ -125,6 +155,7 @@ class SearchSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types for the manifest, without those that are no part of the search."""
         plain = {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
+        plain["storage"] = None if self.storage is None else redacted(self.storage)
         return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
 
     @classmethod

@@ -35,6 +35,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another driver of the study has measured a candidate, or seen it fail."""
+
+    candidate: Measured | Failed
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The loop begins. `past` are the candidates that the study already holds."""
 
@@ -80,4 +87,4 @@ class Finished:
     exhausted: bool
 
 
-Event = Opened | Started | Measured | Failed | Repeated | Outside | Stopping | Finished
+Event = Opened | Elsewhere | Started | Measured | Failed | Repeated | Outside | Stopping | Finished

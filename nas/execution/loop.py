@@ -3,18 +3,21 @@
 import itertools
 import logging
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job, job_seed
 from nas.execution.events import (
+    Elsewhere,
     Event,
     Failed,
     Finished,
@@ -30,15 +33,19 @@ from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
+from nas.execution.sharing import Others
 from nas.execution.signals import StopSignals
+from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
 from nas.optimization.trials import (
+    ARCH,
     FAIL_REASON,
     ORIGIN,
     candidates,
     describe,
     measurement_of,
     spec_of,
+    take,
     tell_failed,
     tell_measured,
     tell_outside,
@@ -72,6 +79,7 @@ def search_loop(
     on_event: Callable[[Event], None],
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    others: Others | None = None,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -79,7 +87,7 @@ def search_loop(
     and a sampler that depends only on its number and the study, it proposes what an uninterrupted search would have.
 
     Args:
-        study: With the objective's directions. No other driver may be at work on it.
+        study: With the objective's directions.
         space: What candidates are made of.
         budget: Candidates to evaluate in all, at least 1. Repeats and trials outside the bounds are free.
         objective: What is told of a measurement.
@@ -93,6 +101,8 @@ def search_loop(
         common_seed: Give every candidate the same seed, hence the same data order and augmentation, which takes noise
             out of comparisons; otherwise each network has its own.
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
+        others: The other drivers that work on the study; None if there may be none. With others the search ends when
+            the budget is met by all together.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -101,7 +111,8 @@ def search_loop(
     if budget < 1:
         raise invalid("budget", "at least 1", budget, "Say how many candidates to evaluate.")
     with StopSignals() as signals:
-        recover(study, space, objective)
+        if others is None:
+            recover(study, space, objective)
         search = _Search(
             study=study,
             space=space,
@@ -115,13 +126,15 @@ def search_loop(
             common_seed=common_seed,
             prescreen=prescreen,
             ledger=Ledger.read(study),
+            drafts=Drafts(study),
+            others=others,
         )
         past = tuple(_past(study))
         for candidate in past:
             search.learn(candidate)
         on_event(Opened(budget, past))
         if warm_start:
-            search.enqueue_references()
+            search.propose_references()
         finished = search.run(signals)
         on_event(finished)
         return finished
@@ -133,7 +146,7 @@ class _Search:
 
     Attributes:
         running: Trials that the executor has, with their keys, by number.
-        repeats: Trials equal to a running one, by its key; told when it is.
+        repeats: Trials equal to one that runs or waits, by its key; told when it is.
         exhausted: Whether every network that could be found has been evaluated or is running.
     """
 
@@ -149,6 +162,8 @@ class _Search:
     common_seed: bool
     prescreen: Prescreen | None
     ledger: Ledger
+    drafts: Drafts
+    others: Others | None
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
@@ -164,123 +179,217 @@ class _Search:
         excess = self.space.excess(spec)
         return excess if excess > 0 or self.prescreen is None else self.prescreen.excess(spec)
 
-    def enqueue_references(self) -> None:
+    def propose_references(self) -> None:
         trials = self.study.get_trials(deepcopy=False)
         if any(trial.user_attrs.get(ORIGIN) not in self.space.references for trial in trials):
             return
-        queued = {trial.user_attrs[ORIGIN] for trial in trials}
+        proposed = {trial.user_attrs[ORIGIN] for trial in trials}
         for name, params in itertools.islice(self.space.references.items(), self.budget):
-            if name not in queued:
-                self._enqueue({key: params[key] for key in self.space.choices}, name)
+            if name not in proposed:
+                self._propose(name, params)
 
     def run(self, signals: StopSignals) -> Finished:
         told_to_stop = False
         while True:
-            while not signals.stop_requested and self._has_room():
-                self._ask()
-            if not self.running:
+            if not signals.stop_requested:
+                self._keep_busy()
+            if not self.running and (signals.stop_requested or not self._has_work()):
                 break
             if signals.stop_requested and not told_to_stop:
                 told_to_stop = True
                 self.on_event(Stopping(len(self.running)))
             try:
                 with signals.cancellable():
-                    ended = self.executor.next_outcome(_POLL_S)
+                    ended = self._next_outcome()
             except KeyboardInterrupt:
                 self._cancel()
                 break
             if ended is not None:
-                self._tell(*ended)
+                self._tell(*ended, stopping=signals.stop_requested)
+        self._leave()
         done = self.ledger.num_candidates
         short = done < self.budget
         return Finished(done, interrupted=signals.stop_requested and short, exhausted=self.exhausted and short)
 
-    def _has_room(self) -> bool:
-        under_way = len(self.running)
-        return (
-            not self.exhausted
-            and under_way < self.executor.capacity
-            and self.ledger.num_candidates + under_way < self.budget
-        )
+    def _next_outcome(self) -> tuple[Job, Outcome] | None:
+        if self.running or self.executor.capacity == 0:
+            return self.executor.next_outcome(_POLL_S)
+        time.sleep(_POLL_S)  # Others are at work.
+        return None
 
-    def _ask(self) -> None:
-        """Ask for one trial, and give it to the executor if it is a new candidate."""
-        if self.ledger.num_free_asks >= MAX_FREE_ASKS and not self.ledger.waiting:
-            params = self._find_unseen()
-            if params is None:
-                self.exhausted = True
-                return
-            self._enqueue(params, "random")
-        self.study.sampler = self.make_sampler(self.ledger.next_draw)
-        trial = self.study.ask()
-        self.ledger.count_asked(trial.number)
+    def _has_work(self) -> bool:
+        """Whether a candidate waits that may be evaluated; of several drivers each stays until the budget is met, to
+        go on where another one is lost.
+        """
+        if self.others is not None:
+            return self.ledger.num_candidates < self.budget and (not self.exhausted or bool(self.ledger.live))
+        return any(self.ledger.admits(number, self.budget) for number in self.ledger.waiting)
+
+    def _look_around(self) -> None:
+        """See what other drivers did since the last time."""
+        if self.others is None:
+            return
+        self.ledger, ended = self.others.look(self.ledger)
+        for candidate in map(_as_event, ended):
+            self.learn(candidate)
+            self.on_event(Elsewhere(candidate))
+        here = {key for _, key in self.running.values()}
+        for key in [key for key in self.repeats if key not in here]:
+            original = self.ledger.evaluated.get(key)
+            if original is not None:
+                for repeat in self.repeats.pop(key):
+                    self._tell_repeat(repeat, original)
+                continue
+            for repeat in self.repeats[key]:
+                if self.ledger.live.get(key, repeat.number) == repeat.number:  # What it waits for is gone.
+                    self.repeats[key].remove(repeat)
+                    self.others.pass_on(repeat)
+                    break
+
+    def _keep_busy(self) -> None:
+        """Give free workers what waits, and let one candidate more wait, so that no worker has to.
+
+        It is proposed when the candidates before it run, never later: what a sampler knows must not depend on how
+        long a proposal takes, or a resumed search would go another way.
+        """
+        self._take_waiting()
+        while not self.exhausted and not self.ledger.waiting and self.ledger.num_claimed < self.budget:
+            self._propose_new()
+            self._take_waiting()
+
+    def _propose_new(self) -> None:
+        if self.ledger.num_free_asks < MAX_FREE_ASKS:
+            self._propose("sampler")
+            return
+        params = self._find_unseen()
+        if params is None:
+            self.exhausted = True
+        else:
+            self._propose("random", params)
+
+    def _propose(self, origin: str, params: Params | None = None) -> None:
+        """Put one trial into the study: a candidate that waits, or what is free.
+
+        Args:
+            origin: Where the parameters come from.
+            params: If the sampler is not to choose them.
+        """
+        trial = self.drafts.begin(self.make_sampler(self._draw), params)
         spec = self.space.suggest(trial)
         describe(trial, spec)
-        origin = trial.user_attrs.get(ORIGIN)
-        if origin is None:
-            origin = "sampler"
-            trial.set_user_attr(ORIGIN, origin)
-        excess = self._excess(spec)
-        key = key_of(spec)
+        trial.set_user_attr(ORIGIN, origin)
+        excess, key = self._excess(spec), key_of(spec)
         if excess > 0:
-            self.ledger.num_free_asks += 1
-            tell_outside(self.study, trial, excess)
-            self.on_event(Outside(trial.number, excess))
+            tell_outside(self.drafts.study, trial, excess)
+            self.ledger.count_free()
+            self.on_event(Outside(self.drafts.added_number, excess))
         elif key in self.ledger.evaluated:
-            self.ledger.num_free_asks += 1
-            self._tell_repeat(trial, self.ledger.evaluated[key])
-        elif key in self.repeats:
-            self.ledger.num_free_asks += 1
-            self.repeats[key].append(trial)
+            original = self.ledger.evaluated[key]
+            tell_repeat(self.drafts.study, trial, self.study.get_trials(deepcopy=False)[original])
+            self.ledger.count_free()
+            self.on_event(Repeated(self.drafts.added_number, original))
+        elif key in self.ledger.live:
+            if self.others is not None:
+                self.others.own(trial)
+            self.repeats.setdefault(key, []).append(self.drafts.add(TrialState.RUNNING))
+            self.ledger.count_free()
         else:
-            self._submit(trial, spec, key, origin)
+            self.ledger.count_waiting(self.drafts.add(TrialState.WAITING).number, key)
 
-    def _submit(self, trial: Trial, spec: ArchSpec, key: Key, origin: str) -> None:
-        self.ledger.num_free_asks = 0
+    def _take_waiting(self) -> None:
+        """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""
+        self._look_around()
+        for number, key in list(self.ledger.waiting.items()):
+            is_repeat = self.ledger.repeats(number, key)
+            has_room = len(self.running) < self.executor.capacity and self.ledger.admits(number, self.budget)
+            if not is_repeat and not has_room:
+                continue
+            trial = take(self.study, self.space, number)
+            self.ledger.count_taken(number)
+            if trial is None:
+                continue
+            if self.others is not None:
+                self.others.own(trial)
+            if key in self.ledger.evaluated:
+                self._tell_repeat(trial, self.ledger.evaluated[key])
+            elif is_repeat:
+                self.repeats.setdefault(key, []).append(trial)
+            else:
+                self._submit(trial, key)
+
+    def _submit(self, trial: Trial, key: Key) -> None:
         self.running[trial.number] = trial, key
-        self.repeats[key] = []
+        spec = ArchSpec.from_dict(trial.user_attrs[ARCH])
         seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id)
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
-        self.on_event(Started(trial.number, spec, origin))
+        self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 
-    def _tell(self, job: Job, outcome: Outcome) -> None:
+    def _tell(self, job: Job, outcome: Outcome, *, stopping: bool) -> None:
         trial, key = self.running.pop(job.number)
+        ended = self._end(trial, job, outcome)
+        if ended is None:
+            return
+        self.ledger.count_evaluated(job.number, key)
+        self.learn(ended)
+        if not stopping:
+            self._take_waiting()  # The worker shall not wait for what displays and tables make of it.
+        self.on_event(ended)
+        for repeat in self.repeats.pop(key, ()):
+            self._tell_repeat(repeat, job.number)
+
+    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Measured | Failed | None:
+        """Tell the study how a candidate ended; return None if another driver has passed it on in the meantime."""
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.
             outcome = Failure("diverged", f"diverged: {self.objective.name} is {self.objective.values(outcome)}")
-        if isinstance(outcome, Failure):
-            tell_failed(self.study, trial, outcome.reason)
-            self.on_event(Failed(job.number, job.spec, outcome.reason))
-        else:
+        try:
+            if isinstance(outcome, Failure):
+                tell_failed(self.study, trial, outcome.reason)
+                return Failed(job.number, job.spec, outcome.reason)
             tell_measured(self.study, trial, outcome, self.objective)
-            measured = Measured(job.number, job.spec, outcome, measurement_reward(outcome))
-            self.learn(measured)
-            self.on_event(measured)
-        self.ledger.evaluated[key] = job.number
-        for repeat in self.repeats.pop(key):
-            self._tell_repeat(repeat, job.number)
+            return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
+        except UpdateFinishedTrialError:
+            if self.others is None:
+                raise
+            logger.warning("Trial %d was passed on to another driver before it ended here.", job.number)
+            return None
 
     def _tell_repeat(self, trial: Trial, original: int) -> None:
-        tell_repeat(self.study, trial, self.study.get_trials(deepcopy=False)[original])
+        try:
+            tell_repeat(self.study, trial, self.study.get_trials(deepcopy=False)[original])
+        except UpdateFinishedTrialError:
+            if self.others is None:
+                raise
+            return
         self.on_event(Repeated(trial.number, original))
 
-    def _enqueue(self, params: Params, origin: str) -> None:
-        self.study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin})
-        self.ledger.count_enqueued()
+    def _leave(self) -> None:
+        """Drop the repeats of what others have not evaluated yet."""
+        if self.others is not None:
+            for repeat in itertools.chain.from_iterable(self.repeats.values()):
+                self.others.release(repeat)
 
     def _cancel(self) -> None:
         self.executor.close(cancel=True)
-        recover(self.study, self.space, self.objective)
+        if self.others is None:
+            recover(self.study, self.space, self.objective)
+        else:
+            for trial, _ in self.running.values():
+                self.others.pass_on(trial)
+
+    @property
+    def _draw(self) -> int:
+        """What to seed a proposal with; no two proposals of a study have the same."""
+        return self.ledger.next_draw + (0 if self.others is None else self.others.draw_offset)
 
     def _is_new(self, spec: ArchSpec) -> bool:
-        key = key_of(spec)
-        if key in self.ledger.evaluated or key in self.repeats:
+        if self.ledger.is_known(key_of(spec)):
             return False
         return self.prescreen is None or self.prescreen.excess(spec) <= 0
 
     def _find_unseen(self) -> Params | None:
         """Return a random network inside the bounds and limits that was never evaluated and is not running, or None."""
-        rng = np.random.default_rng([self.seed, self.ledger.next_draw])
+        rng = np.random.default_rng([self.seed, self._draw])
         if self.space.num_configurations > _ENUMERATED:
             draws = (self.space.sample(rng) for _ in range(_SAMPLED))
             return next((params for params in draws if self._is_new(self.space.decode(params))), None)
@@ -303,11 +412,12 @@ def _enumerate(space: SearchSpace) -> dict[Key, Params]:
 
 def _past(study: optuna.Study) -> list[Measured | Failed]:
     """Return the candidates of a study as the events that they were."""
-    past: list[Measured | Failed] = []
-    for trial in candidates(study):
-        measurement = measurement_of(trial)
-        if measurement is None:
-            past.append(Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON]))
-        else:
-            past.append(Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement)))
-    return past
+    return [_as_event(trial) for trial in candidates(study)]
+
+
+def _as_event(trial: FrozenTrial) -> Measured | Failed:
+    """Return how a candidate ended as the event that it was."""
+    measurement = measurement_of(trial)
+    if measurement is None:
+        return Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON])
+    return Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement))

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nas.execution.events import Event, Failed, Finished, Measured, Opened, Started, Stopping
+from nas.execution.events import Elsewhere, Event, Failed, Finished, Measured, Opened, Started, Stopping
 from nas.execution.tally import Tally, describe_measurement, duration
 
 _NUM_RECENT = 5
@@ -79,6 +79,8 @@ class LiveDisplay:
             case Measured() | Failed():
                 self._running.pop(event.number, None)
                 self._recent.append(line or "")
+            case Elsewhere():
+                self._recent.append(line or "")
             case Finished():
                 self._running.clear()
                 self._notice = line
@@ -137,6 +139,8 @@ def _line(event: Event, tally: Tally) -> str | None:
             return f"{head} #{event.number} {describe_measurement(event)}  {tail}  {spent}  ETA {duration(tally.eta_s)}"
         case Failed():
             return f"{head} #{event.number} failed, {event.reason}  {tail}  ETA {duration(tally.eta_s)}"
+        case Elsewhere():
+            return _line(event.candidate, tally)
         case Stopping():
             return f"Stopping when the {event.num_running} running end; once more to cancel them."
         case Finished():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nas.evaluation.measurement import Measurement
-from nas.execution.events import Event, Failed, Measured, Opened, Outside, Repeated, Started
+from nas.execution.events import Elsewhere, Event, Failed, Measured, Opened, Outside, Repeated, Started
 from nas.optimization.objectives import PARETO
 
 
@@ -66,6 +66,8 @@ class Tally:
             case Measured() | Failed():
                 self.num_running -= 1
                 self._count_candidate(event)
+            case Elsewhere():
+                self._count_candidate(event.candidate)
             case Repeated() | Outside():
                 self.num_free += 1
 

@@ -6,18 +6,23 @@ A trial that is asked for ends as one of:
 - *failed* (FAIL with a reason): a candidate whose evaluation failed; it used up budget,
 - *repeat* (COMPLETE or FAIL, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
 - *outside* (PRUNED, constraint above 0): outside the space's bounds, never trained; free,
-- *interrupted* (FAIL with `interrupted`): was running when the search was stopped and is queued again; free.
+- *passed on* (FAIL without a reason): its driver was lost, and a copy of it waits; free,
+- *interrupted* (FAIL with `interrupted`): was running when its driver ended, and nobody goes on with it; free.
 """
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import Objective
+from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
 ARCH = "arch"
@@ -26,6 +31,8 @@ MEASUREMENT = "measurement"
 FAIL_REASON = "fail_reason"
 REPEAT_OF = "repeat_of"
 INTERRUPTED = "interrupted"
+DRIVER = "driver"
+"""Which of several drivers a trial runs at."""
 ORIGIN = "origin"
 """Where the parameters came from: "sampler", the name of the reference network in a warm start, or "random" where the
 sampler had proposed nothing new for a while."""
@@ -64,25 +71,37 @@ def describe(trial: Trial, spec: ArchSpec) -> None:
     trial.set_user_attr(ARCH_ID, spec.arch_id)
 
 
+def _tell(
+    study: optuna.Study, trial: Trial, values: Sequence[float] | None = None, state: TrialState | None = None
+) -> None:
+    """Tell a study of a trial's end; raise UpdateFinishedTrialError if another driver has ended it."""
+    try:
+        study.tell(trial, values, state)
+    except ValueError as error:
+        if trial.storage.get_trial(trial._trial_id).state.is_finished():
+            raise UpdateFinishedTrialError(f"Trial {trial.number} has ended already.") from error
+        raise
+
+
 def tell_measured(study: optuna.Study, trial: Trial, measurement: Measurement, objective: Objective) -> None:
     """End a trial with what was measured. The measurement is one record, so that a kill leaves all of it or nothing."""
     trial.set_user_attr(MEASUREMENT, measurement.to_dict())
-    study.tell(trial, objective.values(measurement))
+    _tell(study, trial, objective.values(measurement))
 
 
 def tell_failed(study: optuna.Study, trial: Trial, reason: str) -> None:
     """End a trial whose evaluation failed."""
     trial.set_user_attr(FAIL_REASON, reason)
-    study.tell(trial, state=TrialState.FAIL)
+    _tell(study, trial, state=TrialState.FAIL)
 
 
 def tell_repeat(study: optuna.Study, trial: Trial, original: FrozenTrial) -> None:
     """End a trial that is equal to a finished one, with the same values or the same failure."""
     trial.set_user_attr(REPEAT_OF, original.number)
     if original.state == TrialState.COMPLETE:
-        study.tell(trial, original.values)
+        _tell(study, trial, original.values)
     else:
-        study.tell(trial, state=TrialState.FAIL)
+        _tell(study, trial, state=TrialState.FAIL)
 
 
 def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
@@ -92,9 +111,48 @@ def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
 
 
 def tell_interrupted(study: optuna.Study, trial: Trial) -> None:
-    """End a trial that was running when its search stopped; whoever calls this has queued it again if it must be."""
+    """End a trial that was running when its search stopped, and that cannot be gone on with."""
     trial.set_user_attr(INTERRUPTED, True)
     study.tell(trial, state=TrialState.FAIL)
+
+
+def take(study: optuna.Study, space: SearchSpace, number: int) -> Trial | None:
+    """Let a trial that waits run; return it, or None if another driver was faster."""
+    trial = Trial(study, study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+    if not move(study, trial, TrialState.RUNNING):
+        return None
+    if len(trial.params) < len(space.choices):
+        space.suggest(trial)  # Where its parameters are only promised to it, as by `Study.enqueue_trial`.
+    return trial
+
+
+def put_back(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let a running trial wait again, with its number and parameters. Only for a study with a single driver."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def move(
+    study: optuna.Study, trial: FrozenTrial | Trial, state: TrialState, values: Sequence[float] | None = None
+) -> bool:
+    """Bring a trial of a shared study into another state; return False if another driver was faster.
+
+    A trial is taken once and ends once, for whoever is first: that keeps two drivers from both going on with it.
+    """
+    try:
+        return study._storage.set_trial_state_values(trial._trial_id, state, values)
+    except UpdateFinishedTrialError:
+        return False
+
+
+def pass_on(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """End a running trial of a shared study and let a copy of it wait; return False if it has ended already."""
+    if not move(study, trial, TrialState.FAIL):
+        return False
+    copy = deepcopy(trial)
+    copy.state = TrialState.WAITING
+    copy.user_attrs.pop(DRIVER, None)
+    study._storage.create_new_trial(study._study_id, template_trial=copy)
+    return True
 
 
 def is_candidate(trial: FrozenTrial) -> bool:

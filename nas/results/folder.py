@@ -4,10 +4,8 @@ The journal is the truth; everything else but the manifest can be rebuilt from i
 """
 
 import fcntl
-import json
-import logging
 import os
-import shutil
+import platform
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,20 +16,19 @@ import filelock
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 from nas.errors import invalid
 from nas.files import replace_file
 from nas.optimization.objectives import Objective
+from nas.optimization.storage.address import complete
+from nas.optimization.storage.journal import open_journal, repair_journal
 from nas.results.manifest import Manifest
 
 STUDY_NAME = "search"
-_LOCK_GRACE_S = 5
+_PATIENCE_S = 30.0
 _RUN_LOCK = ".lock"
 _LOOK_S = 0.2
 """Longer than `is_locked` may get into the way of `lock`."""
-
-_logger = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -158,7 +155,7 @@ class RunFolder:
             InvalidInputError: If the journal is damaged elsewhere.
         """
         repair_journal(self.journal_path)
-        return self._open_journal()
+        return open_journal(self.journal_path)
 
     def study(self, objective: Objective) -> optuna.Study:
         """Return the run's study for writing, a new one if there is none. Hold `lock` while using it.
@@ -181,29 +178,43 @@ class RunFolder:
                 study.set_metric_names(list(objective.metrics))
         return study
 
+    def replaced_driver(self, identity: str) -> str | None:
+        """Note which of several drivers of a study works in this folder; return which one did before."""
+        path = self.path / "driver"
+        before = path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        replace_file(path, f"{identity}\n")
+        return before
+
     def read_study(self) -> optuna.Study:
         """Return the run's study for reading. It may be read while a search writes it; nothing is changed.
 
+        A study that several drivers share is read from its storage, which must be within reach; its address is that
+        in the manifest, or in NAS_STORAGE where that has a password.
+
         Raises:
-            InvalidInputError: If there is no journal, no study in it, or it is damaged.
+            InvalidInputError: If there is no journal, no study in it, it is damaged, or a storage cannot be read.
         """
+        settings = self.manifest.settings
+        if settings.get("storage") is not None:
+            return _read_shared(settings["storage"], settings["study"])
         if not self.journal_path.is_file():
             raise invalid("journal", "there", str(self.journal_path), "The search had not begun: use --resume.")
         try:
-            return optuna.load_study(study_name=STUDY_NAME, storage=self._open_journal())
+            return optuna.load_study(study_name=STUDY_NAME, storage=open_journal(self.journal_path))
         except KeyError as error:
             raise invalid(
                 "journal", "one of a search", str(self.journal_path), "The search had not begun: use --resume."
             ) from error
 
-    def _open_journal(self) -> JournalStorage:
-        path = str(self.journal_path)
-        try:
-            return JournalStorage(JournalFileBackend(path, JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)))
-        except (ValueError, KeyError, AssertionError) as error:
-            raise invalid("journal", "whole", path, f"A line of it cannot be read: {error}.") from error
-        except OSError as error:
-            raise invalid("journal", "readable", path, f"{error.strerror or error}.") from error
+
+def _read_shared(url: str, name: str) -> optuna.Study:
+    # SQLAlchemy takes its time to import.
+    from nas.optimization.storage.opening import open_storage
+
+    try:
+        return optuna.load_study(study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S))
+    except KeyError as error:
+        raise invalid("study", "in the storage", name, "Is NAS_STORAGE the address of this run's?") from error
 
 
 def check_unused(path: Path, name: str, passed_over: Collection[str] = ()) -> None:
@@ -250,41 +261,10 @@ def default_run_name(what: str, data: str) -> str:
     return "-".join(word for word in words if word)
 
 
+def default_driver_name(study: str) -> str:
+    """Return a name for the run folder of one of several drivers of a study, on whichever machine."""
+    return "-".join((_slug(study), _slug(platform.node()), str(os.getpid())))
+
+
 def _slug(text: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char == "_") else "-" for char in text)[:40].strip("-")
-
-
-def repair_journal(path: Path) -> None:
-    """Mend the end of a journal that a full disk or a power cut has torn.
-
-    The next writer would write behind the torn record, and nobody could read the journal any more. A record that only
-    lacks its line end is completed; a last line that is no record is cut off. The file as it was is kept beside it.
-
-    Raises:
-        InvalidInputError: If more than the last line is damaged. Nothing is changed then.
-    """
-    found = path.read_bytes() if path.is_file() else b""
-    whole = found if found.endswith(b"\n") or not found else found + b"\n"
-    if whole and not _ends_with_record(whole):
-        whole = whole[: whole.rfind(b"\n", 0, -1) + 1]
-        if whole and not _ends_with_record(whole):
-            raise invalid("journal", "whole but for its last line", str(path), "Restore it from a copy.")
-    if whole == found:
-        return
-    backup = path.with_name(f"{path.name}.bak")
-    shutil.copyfile(path, backup)
-    _logger.warning("The end of %s was torn and has been mended; %s is the file as it was.", path, backup.name)
-    with path.open("r+b") as file:
-        file.truncate(min(len(whole), len(found)))
-        file.seek(0, os.SEEK_END)
-        file.write(whole[len(found) :])
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _ends_with_record(lines: bytes) -> bool:
-    last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
-    try:
-        return "op_code" in json.loads(last)
-    except (ValueError, TypeError):
-        return False

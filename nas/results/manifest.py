@@ -17,6 +17,7 @@ from typing import Any
 
 from nas.errors import InvalidInputError, did_you_mean, invalid
 from nas.evaluation.processor import processor_name
+from nas.optimization.storage.address import redacted
 from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
@@ -68,7 +69,7 @@ class Manifest:
         fidelity: As `Fidelity` writes it.
         seed: The search's seed.
         settings: All settings as plain JSON types.
-        command: The command line, quoted for a shell.
+        command: The command line, quoted for a shell; without passwords.
         versions: Python's and the packages' versions; packages that are not installed are left out.
         hardware: Machine, system, processor, number of CPUs, and the device.
         git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
@@ -129,7 +130,7 @@ class Manifest:
             fidelity=fidelity,
             seed=seed,
             settings=dict(settings),
-            command=shlex.join(sys.orig_argv),
+            command=redacted(shlex.join(sys.orig_argv)),
             versions=_versions(),
             hardware=_hardware(device),
             git=_git_state(),
@@ -174,8 +175,12 @@ class Manifest:
                     "Numbers of these runs do not compare: search again with what the other had.",
                 )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"kind": KIND, **asdict(self)}
+
     def to_json(self) -> str:
-        return json.dumps({"kind": KIND, **asdict(self)}, indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
@@ -188,6 +193,12 @@ class Manifest:
             plain = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise invalid("manifest", "JSON", text[:60], f"It does not parse: {error}.") from error
+        return cls.from_dict(plain)
+
+    @classmethod
+    def from_dict(cls, found: object) -> "Manifest":
+        """Read what `to_dict` wrote; raise InvalidInputError if it is of another kind, or keys or types are wrong."""
+        plain: Any = dict(found) if isinstance(found, dict) else found
         kind = plain.pop("kind", None) if isinstance(plain, dict) else None
         if kind != KIND:
             raise invalid("kind of the manifest", repr(KIND), kind, "The folder is of another kind or version.")

@@ -21,6 +21,7 @@ from nas.evaluation.measurement import Measurement
 from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
+from nas.execution.sharing import Others
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
@@ -182,6 +183,7 @@ def search(
     make_sampler: SamplerMaker | None = None,
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    others: Others | None = None,
 ) -> Finished:
     return search_loop(
         study,
@@ -196,6 +198,7 @@ def search(
         on_event=events.append if events is not None else lambda event: None,
         common_seed=common_seed,
         prescreen=prescreen,
+        others=others,
     )
 
 

@@ -110,6 +110,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             warm_start=settings.warm_start,
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
+            noise_repeats=settings.noise_repeats,
         )
         return write_tables(folder, study, manifest), finished
 

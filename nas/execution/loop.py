@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
@@ -22,12 +22,15 @@ from nas.execution.events import (
     Opened,
     Outside,
     Repeated,
+    Retrained,
+    Retraining,
     Started,
     Stopping,
 )
 from nas.execution.executor import Executor
 from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
+from nas.execution.noise import NoiseRepeats
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.signals import StopSignals
@@ -72,6 +75,7 @@ def search_loop(
     on_event: Callable[[Event], None],
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    noise_repeats: int = 0,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -93,6 +97,8 @@ def search_loop(
         common_seed: Give every candidate the same seed, hence the same data order and augmentation, which takes noise
             out of comparisons; otherwise each network has its own.
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
+        noise_repeats: How many times measured candidates are trained again with other seeds, in all; free. See
+            `NoiseRepeats`.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -115,6 +121,7 @@ def search_loop(
             common_seed=common_seed,
             prescreen=prescreen,
             ledger=Ledger.read(study),
+            noise=NoiseRepeats.of(study, space, noise_repeats),
         )
         past = tuple(_past(study))
         for candidate in past:
@@ -134,6 +141,7 @@ class _Search:
     Attributes:
         running: Trials that the executor has, with their keys, by number.
         repeats: Trials equal to a running one, by its key; told when it is.
+        noise: Which repeats are due, and which the executor has.
         exhausted: Whether every network that could be found has been evaluated or is running.
     """
 
@@ -149,6 +157,7 @@ class _Search:
     common_seed: bool
     prescreen: Prescreen | None
     ledger: Ledger
+    noise: NoiseRepeats
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
@@ -176,13 +185,13 @@ class _Search:
     def run(self, signals: StopSignals) -> Finished:
         told_to_stop = False
         while True:
-            while not signals.stop_requested and self._has_room():
-                self._ask()
-            if not self.running:
+            while not signals.stop_requested and self._num_busy < self.executor.capacity and self._give():
+                pass
+            if not self._num_busy:
                 break
             if signals.stop_requested and not told_to_stop:
                 told_to_stop = True
-                self.on_event(Stopping(len(self.running)))
+                self.on_event(Stopping(self._num_busy))
             try:
                 with signals.cancellable():
                     ended = self.executor.next_outcome(_POLL_S)
@@ -195,13 +204,19 @@ class _Search:
         short = done < self.budget
         return Finished(done, interrupted=signals.stop_requested and short, exhausted=self.exhausted and short)
 
-    def _has_room(self) -> bool:
-        under_way = len(self.running)
-        return (
-            not self.exhausted
-            and under_way < self.executor.capacity
-            and self.ledger.num_candidates + under_way < self.budget
-        )
+    @property
+    def _num_busy(self) -> int:
+        return len(self.running) + len(self.noise.running)
+
+    def _give(self) -> bool:
+        """Submit a repeat that is due, or else ask for a trial; return whether there was something to do."""
+        may_ask = not self.exhausted and self.ledger.num_candidates + len(self.running) < self.budget
+        trial = self.noise.next_due(at_end=not may_ask and not self.running)
+        if trial is not None:
+            self._retrain(trial)
+        elif may_ask:
+            self._ask()
+        return trial is not None or may_ask
 
     def _ask(self) -> None:
         """Ask for one trial, and give it to the executor if it is a new candidate."""
@@ -243,7 +258,17 @@ class _Search:
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
         self.on_event(Started(trial.number, spec, origin))
 
+    def _retrain(self, trial: FrozenTrial) -> None:
+        repeat, spec = self.noise.begin(), spec_of(trial)
+        seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id, repeat=repeat)
+        self.executor.submit(Job(trial.number, spec, self.fidelity, seed, repeat))
+        self.on_event(Retraining(trial.number, spec, repeat, self.noise.num_repeats))
+
     def _tell(self, job: Job, outcome: Outcome) -> None:
+        if job.repeat:
+            done = self.noise.end(job, outcome)
+            self.on_event(Retrained(done.number, done.repeat, self.noise.num_repeats, done.measurement))
+            return
         trial, key = self.running.pop(job.number)
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.

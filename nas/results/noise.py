@@ -1,17 +1,18 @@
 """How much of the differences between candidates is noise.
 
-The model. A candidate's measured accuracy is a sum of three parts: its accuracy on all images, averaged over seeds; what
-the draw of the validation images adds; and what the seed adds, which is initialisation, data order and augmentation.
-The standard error of the second is binomial. The standard deviation of the third is measured: a search trains some of
-its candidates again with other seeds on the same images, and pools the variances within each (one-way analysis of
-variance). It is taken to be the same for all candidates. An accuracy's standard error is that of both parts together.
+The model. A candidate's measured accuracy is a sum of three parts: its accuracy on all images, averaged over seeds;
+what the draw of the validation images adds; and what the seed adds, which is initialisation, data order and
+augmentation. The standard error of the second is binomial. The standard deviation of the third is measured: a search
+trains some of its candidates again with other seeds on the same images, and pools the variances within each (one-way
+analysis of variance). It is taken to be the same for all candidates. An accuracy's standard error is that of both
+parts together.
 
-A search ranks by differences, and there the two parts count differently. All candidates see the same validation images,
-and an image that is hard is hard for most of them, so most of the second part cancels. Networks under one seed share
-the order of the data too, but not what it does to them: a difference holds the third part of both candidates. So `Noise`
-compares the spread of candidates with the noise of the seed. What is simplified errs to the safe side: repeats have a
-seed each, so their noise also holds what a seed does to all networks alike, which candidates share; and images that the
-seed decides count in both parts.
+A search ranks by differences, and there the two parts count differently. All candidates see the same validation
+images, and an image that is hard is hard for most of them, so most of the second part cancels. Networks under one seed
+share the order of the data too, but not what it does to them: a difference holds the third part of both candidates. So
+`Noise` compares the spread of candidates with the noise of the seed. What is simplified errs to the safe side: repeats
+have a seed each, so their noise also holds what a seed does to all networks alike, which candidates share; and images
+that the seed decides count in both parts.
 """
 
 import math
@@ -137,8 +138,8 @@ class Noise:
         if self.num_candidates < MIN_CANDIDATES or self.ratio >= 1:
             return None
         return (
-            f"{self.describe()} This ranking is mostly noise: use more --val-images, a longer --fidelity or a wider "
-            "--space."
+            f"{self.describe()} This ranking is mostly noise: use more --val-images or a longer --fidelity, or let "
+            "python -m nas.calibrate find one."
         )
 
     def describe(self) -> str:

@@ -40,7 +40,14 @@ def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def tie_words(front: pd.DataFrame) -> list[str]:
-    """Return what a marked front, best reward first, says about its first rows and S, a sentence each."""
+    """Return what a marked front, best reward first, says about its members, a sentence each."""
+    num_tied = int(front["is_tied"].sum())
+    count = f"Of the front, {num_tied} of {len(front)} may be dominated, for all that was measured."
+    return [*winner_words(front), *([count] if num_tied else [])]
+
+
+def winner_words(front: pd.DataFrame) -> list[str]:
+    """Return what it says about S, the first member."""
     if front.empty:
         return []
     words = []
@@ -52,8 +59,6 @@ def tie_words(front: pd.DataFrame) -> list[str]:
             f"S, trial {front['number'].iloc[0]}, may be dominated: another candidate has no more parameters and is "
             "neither clearly less accurate nor clearly slower."
         )
-    if front["is_tied"].any():
-        words.append(f"Of the front, {front['is_tied'].sum()} of {len(front)} may be dominated within noise.")
     return words
 
 

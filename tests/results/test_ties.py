@@ -15,6 +15,7 @@ def row(**changes):
         "accuracy": 0.8,
         "accuracy_stderr": 0.01,
         "num_params": 100,
+        "reward": 0.8,
         "relative_step_time": 1.0,
         "relative_step_time_low": 0.9,
         "relative_step_time_high": 1.1,
@@ -82,7 +83,8 @@ def test_without_noise_only_what_is_dominated_or_equal_is_tied(values):
 
 def test_the_front_of_a_run_keeps_its_rows_and_columns():
     run = run_in_memory(40)
-    marked = mark_ties(run.pareto, run.trials)
-    assert str(marked["is_tied"].dtype) == "boolean"
-    pd.testing.assert_frame_equal(marked.drop(columns="is_tied"), run.pareto)
-    assert "is_tied" not in run.pareto
+    marks = ["is_tied", "ties_with_best"]
+    assert run.pareto.columns.tolist() == [*run.trials.columns, *marks]
+    assert run.pareto[marks].dtypes.astype(str).tolist() == ["boolean", "boolean"]
+    pd.testing.assert_frame_equal(mark_ties(run.pareto, run.trials), run.pareto)
+    pd.testing.assert_frame_equal(run.pareto.drop(columns=marks), run.trials.loc[run.pareto.index])

@@ -94,14 +94,17 @@ def _ties_with_best(front: pd.DataFrame) -> list[bool]:
     reward, accuracy, step_time = (_floats(front, name) for name in ("reward", "accuracy", "relative_step_time"))
     low, high = _step_time_interval(front)
     # The reward is a product of powers: relative errors add, each times its exponent.
-    of_accuracy = np.divide(
-        _floats(front, "accuracy_stderr"), accuracy, out=np.zeros_like(accuracy), where=accuracy > 0
-    )
-    of_step_time = STEP_TIME_EXPONENT * (high - low) / (2 * NUM_STDERRS) / step_time
+    of_accuracy = _share(_floats(front, "accuracy_stderr"), accuracy)
+    of_step_time = STEP_TIME_EXPONENT * _share((high - low) / (2 * NUM_STDERRS), step_time)
     stderr = reward * np.hypot(of_accuracy, of_step_time)
     best = int(reward.argmax())
     tied: list[bool] = (reward + NUM_STDERRS * np.hypot(stderr, stderr[best]) >= reward[best]).tolist()
     return tied
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return part / whole, 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def _step_time_interval(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -53,7 +53,7 @@ def winner_words(front: pd.DataFrame) -> list[str]:
     words = []
     ranks = [rank for rank, tied in enumerate(front["ties_with_best"].tolist(), start=1) if tied]
     if len(ranks) > 1:
-        words.append(f"Ranks {_ranges(ranks)} differ in reward by less than the noise: S could be any of them.")
+        words.append(f"Ranks {_ranges(ranks)} are within the noise of the best reward: S could be any of them.")
     if front["is_tied"].iloc[0]:
         words.append(
             f"S, trial {front['number'].iloc[0]}, may be dominated: another candidate has no more parameters and is "

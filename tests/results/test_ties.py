@@ -90,7 +90,7 @@ def test_a_front_says_in_words_what_noise_leaves_of_it():
     front = front.assign(number=range(10, 15))
     marked = mark_ties(front, front)
     assert winner_words(marked) == [
-        "Ranks 1 to 3 differ in reward by less than the noise: S could be any of them.",
+        "Ranks 1 to 3 are within the noise of the best reward: S could be any of them.",
         "S, trial 10, may be dominated: another candidate has no more parameters and is neither clearly less accurate "
         "nor clearly slower.",
     ]

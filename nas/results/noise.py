@@ -28,7 +28,8 @@ from nas.optimization.trials import candidates, measurement_of, noise_repeats
 
 MIN_CANDIDATES = 10
 """Measured candidates from which on a spread is judged; as many random ones are preferred to all."""
-_CONFIDENCE = 0.95
+_TAIL = 0.025
+"""Of the 95% interval, on either side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,6 @@ class SeedNoise:
         squares = sum(float(np.var(accuracies)) * len(accuracies) for accuracies in networks if len(accuracies) > 1)
         low, high = (math.sqrt(squares / _chi_square(tail, freedom)) for tail in (1 - _TAIL, _TAIL))
         return cls(math.sqrt(squares / freedom), low, high, freedom)
-
-
-_TAIL = (1 - _CONFIDENCE) / 2
 
 
 def _chi_square(probability: float, freedom: int) -> float:

@@ -1,5 +1,6 @@
 """`python -m nas.search`: search for networks on your images and your device."""
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -46,11 +47,14 @@ from nas.results.run import Run
 from nas.results.shared import begin_or_join, shared_manifest
 from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
+from nas.results.ties import tie_words
 from nas.results.write import write_tables
 from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from nas.evaluation.proxy import ProxyFactory
+
+logger = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 10.0
 
@@ -99,14 +103,17 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         if settings.storage is not None:
             console.print(f"Join it elsewhere with: --storage {redacted(settings.storage)} --study {settings.study}")
         display = stack.enter_context(make_display())
-        written = time.monotonic()
+        written, warned = time.monotonic(), False
 
         def on_event(event: Event) -> None:
-            nonlocal written
+            nonlocal written, warned
             display(event)
             if isinstance(event, Measured | Failed) and time.monotonic() - written > _WRITE_EVERY_S:
-                write_tables(folder, study, manifest)
+                noise = write_tables(folder, study, manifest).noise
                 written = time.monotonic()
+                if not warned and noise is not None and noise.warning is not None:
+                    warned = True
+                    logger.warning("%s", noise.warning)
 
         finished = search_loop(
             study,
@@ -121,6 +128,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
             others=others,
+            noise_repeats=settings.noise_repeats,
         )
         return write_tables(folder, study, manifest), finished
 
@@ -131,13 +139,14 @@ def summary(run: Run) -> dict[str, Any]:
         "run": str(cli.short_path(run.folder.path)),
         "measured": int((run.trials["state"] == "measured").sum()),
         "failed": int((run.trials["state"] == "failed").sum()),
+        "noise": None if run.noise is None else run.noise.to_dict(),
         "front": records(run.pareto),
         "family": {} if run.pareto.empty else {size: spec.to_dict() for size, spec in run.family().items()},
     }
 
 
 def report(run: Run, console: Console) -> None:
-    """Print the front's top rows and the family."""
+    """Print the front's top rows and the family, and what noise leaves of them."""
     if run.pareto.empty:
         console.print("No candidate was measured: look at fail_reason in trials.csv.")
         return
@@ -147,6 +156,8 @@ def report(run: Run, console: Console) -> None:
     console.print(family_table(members))
     for size, spec in family.items():
         console.print(stage_table(spec, title=size))
+    for words in tie_words(run.pareto):
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def _folder(settings: SearchSettings) -> RunFolder:
@@ -262,6 +273,8 @@ def describe(status: Status) -> str:
         f"{status.measured} measured, {status.failed} failed; {status.under_way} under way",
         "Best": f"{best}; {status.front_size} on the front",
     }
+    if status.noise is not None:
+        lines["Noise"] = status.noise.warning or status.noise.describe()
     if status.last_outcome_s is not None:
         lines["Last outcome"] = f"{duration(status.last_outcome_s)} ago"
     if status.state == "running":
@@ -273,7 +286,8 @@ def _show_status(settings: SearchSettings, run: Path) -> int:
     settings.check()
     status = read_status(run)
     if settings.json:
-        cli.print_json({**asdict(status), "run": str(cli.short_path(status.run))})
+        noise = None if status.noise is None else status.noise.to_dict()
+        cli.print_json({**asdict(status), "run": str(cli.short_path(status.run)), "noise": noise})
     else:
         cli.console().print(describe(status), markup=False, highlight=False, soft_wrap=True)
     return 0
@@ -315,6 +329,8 @@ def main(args: Sequence[str]) -> int:
         cli.print_json(summary(run))
     else:
         report(run, console)
+    if run.noise is not None and run.noise.warning is not None:
+        console.print(f"Warning: {run.noise.warning}", markup=False, highlight=False, soft_wrap=True)
     if finished.interrupted:
         console.print(f"Go on with: {prog} --resume {cli.short_path(run.folder.path)}")
         return 130

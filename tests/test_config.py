@@ -33,6 +33,7 @@ searches = st.builds(
     val_images=st.none() | st.integers(1, 10**6),
     warm_start=st.booleans(),
     target_device=st.none() | st.just(Path("devices/h100.json")),
+    noise_repeats=st.integers(0, 1000),
     max_step_time=st.none() | st.floats(0.1, 10),
     out=st.none() | st.just(Path("somewhere")),
 )
@@ -78,6 +79,8 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"seed": -1}, "`seed` must be from 0"),
         ({"seed": 2**32}, "`seed` must be from 0"),
         ({"val_images": 0}, "`val_images` must be at least 1"),
+        ({"noise_repeats": -1}, "`noise_repeats` must be from 0 to 1000"),
+        ({"noise_repeats": 1001}, "`noise_repeats` must be from 0 to 1000"),
         ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
         ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),

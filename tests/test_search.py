@@ -104,7 +104,7 @@ def test_trials_have_the_columns_that_are_promised(finished):
     assert set(trials["state"]) == {"measured"}
     assert trials["accuracy"].between(0, 1).all()
     front = pd.read_csv(finished / "pareto.csv")
-    assert list(front.columns) == list(trials.columns)
+    assert list(front.columns) == [*trials.columns, "is_tied", "ties_with_best"]
     assert set(front["number"]) <= set(trials["number"])
 
 

@@ -66,6 +66,9 @@ class SearchSettings:
     most 6,000."""
     warm_start: bool = True
     """Evaluate the space's reference networks first."""
+    noise_repeats: int = 4
+    """How many times reference networks, or else the first candidates, are trained again with other seeds, to tell
+    differences between candidates from noise. Free; 0 for none."""
     step_batch_size: int | None = None
     """Images in a timed step: those of the training that the network is for. By default the proxy's, 64."""
     step_image_size: int | None = None
@@ -110,6 +113,8 @@ class SearchSettings:
             raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
         check_seed(self.seed)
         check_val_images(self.val_images)
+        if not 0 <= self.noise_repeats <= 1000:
+            raise invalid("noise_repeats", "from 0 to 1000", self.noise_repeats, "Leave it out for the default.")
         if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
             raise invalid("max_step_time", "above 0 and finite", self.max_step_time, "Leave it out for no limit.")
         self._check_sharing()

@@ -18,12 +18,15 @@ class Job:
         spec: The network.
         fidelity: How much training it gets.
         seed: Of initialisation, data order and augmentation.
+        repeat: 0 for a candidate's evaluation; 1, 2 and so on where a measured candidate is trained again with another
+            seed, to learn how large the noise is.
     """
 
     number: int
     spec: ArchSpec
     fidelity: Fidelity
     seed: int
+    repeat: int = 0
 
 
 Evaluate = Callable[[Job], Measurement]
@@ -32,7 +35,7 @@ EvaluatorFactory = Callable[[], Evaluate]
 function of a module or an instance of a class of one. It raises InvalidInputError for what the user must correct."""
 
 
-def job_seed(study_seed: int, fidelity: Fidelity, arch_id: str = "") -> int:
+def job_seed(study_seed: int, fidelity: Fidelity, arch_id: str = "", *, repeat: int = 0) -> int:
     """Return a seed for a job, 0 to 2**31 - 1, independent of trial number and worker.
 
     Args:
@@ -40,6 +43,8 @@ def job_seed(study_seed: int, fidelity: Fidelity, arch_id: str = "") -> int:
         fidelity: Of the job.
         arch_id: Of the candidate; leave it empty for common random numbers, where all candidates see the same data in
             the same order and differences between them have less noise.
+        repeat: Of the job.
     """
-    digest = hashlib.sha256(f"{study_seed}|{fidelity}|{arch_id}".encode()).digest()
+    again = f"|{repeat}" if repeat else ""
+    digest = hashlib.sha256(f"{study_seed}|{fidelity}|{arch_id}{again}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -15,7 +15,8 @@ class Measurement:
 
     Attributes:
         accuracy: Top-1 on the validation split, 0 to 1; higher is better.
-        accuracy_stderr: Standard error of `accuracy` from the size of the validation split alone.
+        accuracy_stderr: Standard error of `accuracy` from the size of the validation split alone; tables add that of
+            the seed.
         train_loss: Mean training loss of the last tenth of the steps, lower is better.
         step_time_s: Median over blocks of the seconds of a step (forward, loss, backward, optimizer); lower is better.
         step_time_spread_s: Interquartile range over blocks.
@@ -59,6 +60,7 @@ class Measurement:
             the timing was kept from before or is predicted.
         timing_source: "measured", or for example "predicted on NVIDIA H100".
         timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
+        val_loss: Mean cross-entropy on the validation split, without label smoothing; lower is better.
     """
 
     accuracy: float
@@ -104,6 +106,7 @@ class Measurement:
     num_timings: int | None = None
     timing_source: str = "measured"
     timing_error_fraction: float | None = None
+    val_loss: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

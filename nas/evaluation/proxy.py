@@ -28,7 +28,7 @@ from nas.spec import ArchSpec
 from nas.training.cpu import prepare_cpu
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
 from nas.training.recipe import Recipe
-from nas.training.validation import accuracy_stderr, validate
+from nas.training.validation import Validation, validate
 
 PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
@@ -153,12 +153,13 @@ class ProxyEvaluator:
         timed_from = time.perf_counter()
         step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
-        accuracy, train_loss = self.train(job.spec, job.fidelity, job.seed)
+        validation, train_loss = self.train(job.spec, job.fidelity, job.seed)
         end = time.perf_counter()
         return Measurement(
-            accuracy=accuracy,
-            accuracy_stderr=accuracy_stderr(accuracy, len(self.dataset.val)),
+            accuracy=validation.accuracy,
+            accuracy_stderr=validation.accuracy_stderr,
             train_loss=train_loss,
+            val_loss=validation.loss,
             num_params=num_params,
             relative_params=num_params / self._reference_params,
             num_macs=num_macs,
@@ -180,11 +181,11 @@ class ProxyEvaluator:
         model, size = self._build(spec), self._step_image_size or spec.train_image_size
         return count_params(model), count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
 
-    def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[float, float]:
+    def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[Validation, float]:
         """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
 
         Returns:
-            Top-1 accuracy on the validation split, 0 to 1, and the training loss at the end.
+            How good it is on the validation split, and the training loss at the end.
         """
         pause = self._lease.yield_
         with self._lease.shared():
@@ -195,7 +196,7 @@ class ProxyEvaluator:
             normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
             loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause)
             reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
-            return validate(trainer.model, val, normalise, pause).accuracy, loss
+            return validate(trainer.model, val, normalise, pause), loss
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)

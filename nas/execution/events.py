@@ -66,8 +66,30 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
+class Retraining:
+    """Measured candidate `number` was given to the executor again with another seed, repeat `repeat` of `num_repeats`;
+    free.
+    """
+
+    number: int
+    spec: ArchSpec
+    repeat: int
+    num_repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """Such a repeat ended and was kept; `measurement` is None where it failed."""
+
+    number: int
+    repeat: int
+    num_repeats: int
+    measurement: Measurement | None
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
-    """A signal asked for an end; the running candidates are awaited."""
+    """A signal asked for an end; what is running is awaited."""
 
     num_running: int
 
@@ -87,4 +109,6 @@ class Finished:
     exhausted: bool
 
 
-Event = Opened | Elsewhere | Started | Measured | Failed | Repeated | Outside | Stopping | Finished
+Event = (
+    Opened | Elsewhere | Started | Measured | Failed | Repeated | Outside | Retraining | Retrained | Stopping | Finished
+)

@@ -25,12 +25,15 @@ from nas.execution.events import (
     Opened,
     Outside,
     Repeated,
+    Retrained,
+    Retraining,
     Started,
     Stopping,
 )
 from nas.execution.executor import Executor
 from nas.execution.job import Failure, Outcome
 from nas.execution.ledger import Key, Ledger, key_of
+from nas.execution.noise import NoiseRepeats
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.sharing import Others
@@ -80,6 +83,7 @@ def search_loop(
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
     others: Others | None = None,
+    noise_repeats: int = 0,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -103,6 +107,8 @@ def search_loop(
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
         others: The other drivers that work on the study; None if there may be none. With others the search ends when
             the budget is met by all together.
+        noise_repeats: How many times measured candidates are trained again with other seeds, in all; free. See
+            `NoiseRepeats`.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -128,6 +134,7 @@ def search_loop(
             ledger=Ledger.read(study),
             drafts=Drafts(study),
             others=others,
+            noise=NoiseRepeats.of(study, space, noise_repeats),
         )
         past = tuple(_past(study))
         for candidate in past:
@@ -147,6 +154,7 @@ class _Search:
     Attributes:
         running: Trials that the executor has, with their keys, by number.
         repeats: Trials equal to one that runs or waits, by its key; told when it is.
+        noise: Which repeats are due, and which the executor has.
         exhausted: Whether every network that could be found has been evaluated or is running.
     """
 
@@ -164,6 +172,7 @@ class _Search:
     ledger: Ledger
     drafts: Drafts
     others: Others | None
+    noise: NoiseRepeats
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
@@ -193,11 +202,11 @@ class _Search:
         while True:
             if not signals.stop_requested:
                 self._keep_busy()
-            if not self.running and (signals.stop_requested or not self._has_work()):
+            if not self._num_busy and (signals.stop_requested or not self._has_work()):
                 break
             if signals.stop_requested and not told_to_stop:
                 told_to_stop = True
-                self.on_event(Stopping(len(self.running)))
+                self.on_event(Stopping(self._num_busy))
             try:
                 with signals.cancellable():
                     ended = self._next_outcome()
@@ -211,8 +220,12 @@ class _Search:
         short = done < self.budget
         return Finished(done, interrupted=signals.stop_requested and short, exhausted=self.exhausted and short)
 
+    @property
+    def _num_busy(self) -> int:
+        return len(self.running) + len(self.noise.running)
+
     def _next_outcome(self) -> tuple[Job, Outcome] | None:
-        if self.running or self.executor.capacity == 0:
+        if self._num_busy or self.executor.capacity == 0:
             return self.executor.next_outcome(_POLL_S)
         time.sleep(_POLL_S)  # Others are at work.
         return None
@@ -299,9 +312,10 @@ class _Search:
     def _take_waiting(self) -> None:
         """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""
         self._look_around()
+        self._retrain_due()
         for number, key in list(self.ledger.waiting.items()):
             is_repeat = self.ledger.repeats(number, key)
-            has_room = len(self.running) < self.executor.capacity and self.ledger.admits(number, self.budget)
+            has_room = self._num_busy < self.executor.capacity and self.ledger.admits(number, self.budget)
             if not is_repeat and not has_room:
                 continue
             trial = take(self.study, self.space, number)
@@ -324,7 +338,22 @@ class _Search:
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
         self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 
+    def _retrain_due(self) -> None:
+        """Give free workers the repeats that are due."""
+        while self._num_busy < self.executor.capacity:
+            trial = self.noise.next_due(at_end=not self.running and not self._has_work())
+            if trial is None:
+                return
+            repeat, spec = self.noise.begin(), spec_of(trial)
+            seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id, repeat=repeat)
+            self.executor.submit(Job(trial.number, spec, self.fidelity, seed, repeat))
+            self.on_event(Retraining(trial.number, spec, repeat, self.noise.num_repeats))
+
     def _tell(self, job: Job, outcome: Outcome, *, stopping: bool) -> None:
+        if job.repeat:
+            done = self.noise.end(job, outcome)
+            self.on_event(Retrained(done.number, done.repeat, self.noise.num_repeats, done.measurement))
+            return
         trial, key = self.running.pop(job.number)
         ended = self._end(trial, job, outcome)
         if ended is None:

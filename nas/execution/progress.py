@@ -13,7 +13,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from nas.execution.events import Elsewhere, Event, Failed, Finished, Measured, Opened, Started, Stopping
+from nas.execution.events import (
+    Elsewhere,
+    Event,
+    Failed,
+    Finished,
+    Measured,
+    Opened,
+    Retrained,
+    Retraining,
+    Started,
+    Stopping,
+)
 from nas.execution.tally import Tally, describe_measurement, duration
 
 _NUM_RECENT = 5
@@ -66,7 +77,7 @@ class LiveDisplay:
         self._console = console
         self._tally = Tally()
         self._recent: deque[str] = deque(maxlen=_NUM_RECENT)
-        self._running: dict[int, str] = {}
+        self._running: dict[tuple[int, int], str] = {}  # by number and repeat
         self._notice: str | None = None
         self._exit = ExitStack()
 
@@ -75,9 +86,14 @@ class LiveDisplay:
         line = _line(event, self._tally)
         match event:
             case Started():
-                self._running[event.number] = event.spec.summary
+                self._running[event.number, 0] = event.spec.summary
             case Measured() | Failed():
-                self._running.pop(event.number, None)
+                self._running.pop((event.number, 0), None)
+                self._recent.append(line or "")
+            case Retraining():
+                self._running[event.number, event.repeat] = f"{event.spec.summary}, again with another seed"
+            case Retrained():
+                self._running.pop((event.number, event.repeat), None)
                 self._recent.append(line or "")
             case Elsewhere():
                 self._recent.append(line or "")
@@ -103,7 +119,7 @@ class LiveDisplay:
             lines.append(f"best #{tally.best.number}  {describe_measurement(tally.best)}")
             lines.append(f"     {tally.best.spec.summary}")
         lines += list(self._recent)
-        lines += [f"running #{number}  {summary}" for number, summary in self._running.items()]
+        lines += [f"running #{number}  {summary}" for (number, _), summary in self._running.items()]
         if self._notice is not None:
             lines.append(self._notice)
         return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
@@ -141,6 +157,10 @@ def _line(event: Event, tally: Tally) -> str | None:
             return f"{head} #{event.number} failed, {event.reason}  {tail}  ETA {duration(tally.eta_s)}"
         case Elsewhere():
             return _line(event.candidate, tally)
+        case Retrained():
+            m = event.measurement
+            ended = "failed" if m is None else f"accuracy {m.accuracy:.3f}  {duration(m.wall_s)}"
+            return f"{head} #{event.number} again with another seed ({event.repeat} of {event.num_repeats}), {ended}"
         case Stopping():
             return f"Stopping when the {event.num_running} running end; once more to cancel them."
         case Finished():

@@ -113,27 +113,37 @@ def make_sampler(
         case "random":
             return UniformSampler(space, own_seed)
         case "aging":
-            population = min(50, max(4, budget // 4))
+            population = num_random_trials(name, budget)
             tournament = max(2, population // 5)
             return RegularizedEvolution(space, own_seed, population_size=population, tournament_size=tournament)
         case "tpe":
             guide: BaseSampler = TPESampler(
-                seed=guide_seed, multivariate=True, constant_liar=True, n_startup_trials=_num_startup_trials(budget)
+                seed=guide_seed, multivariate=True, constant_liar=True, n_startup_trials=num_random_trials(name, budget)
             )
         case "nsga2":
-            guide = _Nsga2(seed=guide_seed, population_size=NSGA2_POPULATION)
+            guide = _Nsga2(seed=guide_seed, population_size=num_random_trials(name, budget))
         case "gp":
             _check_gp(budget, objective)
-            guide = GPSampler(seed=guide_seed, n_startup_trials=min(10, _num_startup_trials(budget)))
+            guide = GPSampler(seed=guide_seed, n_startup_trials=num_random_trials(name, budget))
             return GuidedSampler(space, own_seed, guide, fresh=True)
         case _:
             raise invalid("sampler", "known", name, did_you_mean(name, SAMPLER_NAMES))
     return GuidedSampler(space, own_seed, guide)
 
 
-def _num_startup_trials(budget: int) -> int:
-    """Random trials before a model takes over: a quarter of the budget, 20 to 50, and at most half of it."""
-    return max(1, min(50, max(20, budget // 4), budget // 2))
+def num_random_trials(name: str, budget: int) -> int:
+    """Return how many trials at a search's start a sampler draws at random; 0 for an unknown one.
+
+    Where a model takes over: a quarter of the budget, 20 to 50, and at most half of it.
+    """
+    startup = max(1, min(50, max(20, budget // 4), budget // 2))
+    return {
+        "tpe": startup,
+        "random": budget,
+        "nsga2": NSGA2_POPULATION,
+        "gp": min(10, startup),
+        "aging": min(50, max(4, budget // 4)),
+    }.get(name, 0)
 
 
 def _check_gp(budget: int, objective: Objective) -> None:

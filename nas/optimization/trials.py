@@ -8,6 +8,9 @@ A trial that is asked for ends as one of:
 - *outside* (PRUNED, constraint above 0): outside the space's bounds, never trained; free,
 - *passed on* (FAIL without a reason): its driver was lost, and a copy of it waits; free,
 - *interrupted* (FAIL with `interrupted`): was running when its driver ended, and nobody goes on with it; free.
+
+Some measured candidates are trained again with other seeds. Each such training is an attribute of the study, see
+`NoiseRepeat`, and no trial: samplers do not see it.
 """
 
 from collections.abc import Sequence
@@ -39,6 +42,7 @@ sampler had proposed nothing new for a while."""
 PROPOSED_ORIGINS = ("sampler", "random")
 """The origins that are not the name of a reference network."""
 _SITTING = "sitting"
+_NOISE_REPEAT = "noise_repeat_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,39 @@ def measurement_of(trial: FrozenTrial) -> Measurement | None:
     """Return what was measured of a trial, or None."""
     plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)
     return None if plain is None else Measurement.from_dict(plain)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseRepeat:
+    """A measured candidate that was trained again with another seed.
+
+    Attributes:
+        repeat: 1, 2 and so on, unique in the study.
+        number: Of the candidate's trial.
+        measurement: What was measured this time; None where it failed.
+        fail_reason: Why there is no measurement; None where there is one.
+    """
+
+    repeat: int
+    number: int
+    measurement: Measurement | None
+    fail_reason: str | None = None
+
+
+def note_noise_repeat(study: optuna.Study, done: NoiseRepeat) -> None:
+    """Keep a repeat on a study, as one record: a kill leaves all of it or nothing."""
+    study.set_user_attr(f"{_NOISE_REPEAT}{done.repeat}", asdict(done))
+
+
+def noise_repeats(study: optuna.Study) -> list[NoiseRepeat]:
+    """Return the repeats that were done, failed ones too, by their number."""
+    found = []
+    for name, plain in study.user_attrs.items():
+        if name.startswith(_NOISE_REPEAT):
+            measured = plain["measurement"]
+            measurement = None if measured is None else Measurement.from_dict(measured)
+            found.append(NoiseRepeat(**{**plain, "measurement": measurement}))
+    return sorted(found, key=lambda done: done.repeat)
 
 
 def num_under_way(study: optuna.Study) -> int:

@@ -1,5 +1,6 @@
 """A study as a table: one row per evaluated candidate."""
 
+import math
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from optuna.trial import FrozenTrial
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import measurement_reward
 from nas.optimization.trials import ARCH_ID, FAIL_REASON, ORIGIN, candidates, measurement_of, spec_of
+from nas.results.noise import seed_noise
 
 _FIRST_MEASURED = (
     "accuracy",
@@ -35,6 +37,8 @@ def _dtypes() -> dict[str, str]:
         "arch_id": "string",
         **first,
         "fail_reason": "string",
+        "accuracy_sampling_stderr": "float64",
+        "accuracy_seed_stderr": "float64",
         **measured,
         "origin": "string",
         "started_utc": "datetime64[us, UTC]",
@@ -63,6 +67,9 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     - `state`: "measured" or "failed",
     - `arch_id`: equal for equal networks,
     - the fields of `nas.evaluation.measurement.Measurement` under their names, with their units,
+    - `accuracy_stderr`: standard error of `accuracy` from the number of validation images and from the seed, together;
+      the two parts are `accuracy_sampling_stderr` and `accuracy_seed_stderr`, which is missing where it was not
+      measured (see `nas.results.noise`),
     - `reward`: the paper's; higher is better,
     - `fail_reason`: why it failed; missing where it was measured,
     - `origin`: where the candidate came from, for example "sampler" or the name of a reference network,
@@ -74,7 +81,8 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     and no "boolean", texts "string".
     """
     trials = candidates(study)
-    rows = [_row(trial) for trial in trials]
+    seed = seed_noise(study)
+    rows = [_row(trial, None if seed is None else seed.sd) for trial in trials]
     frame = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in COLUMN_DTYPES.items()}
     )
@@ -83,11 +91,17 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     return pd.concat([frame, pd.DataFrame(chosen, index=frame.index)], axis="columns")
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial, seed_stderr: float | None) -> dict[str, Any]:
     measurement = measurement_of(trial)
     row: dict[str, Any] = dict.fromkeys(COLUMN_DTYPES)
     if measurement is not None:
-        row |= {**measurement.to_dict(), "reward": measurement_reward(measurement)}
+        row |= {
+            **measurement.to_dict(),
+            "accuracy_stderr": math.hypot(measurement.accuracy_stderr, seed_stderr or 0.0),
+            "accuracy_sampling_stderr": measurement.accuracy_stderr,
+            "accuracy_seed_stderr": seed_stderr,
+            "reward": measurement_reward(measurement),
+        }
     return row | {
         "number": trial.number,
         "state": "failed" if measurement is None else "measured",

@@ -31,8 +31,8 @@ def dominates_reference(run: Run) -> pd.DataFrame:
         - `reference`: name of the reference network, as in `origin`,
         - `number`, `arch_id`: the candidate's,
         - `accuracy_gain`: its accuracy less the reference network's, 0 or more,
-        - `accuracy_gain_stderr`: standard error of that from the number of validation images, as if the two had been
-          validated on different ones,
+        - `accuracy_gain_stderr`: standard error of that from validation images and seed, as if the two had been
+          validated on different images,
         - `step_time_saving`: share of the reference network's relative step time that is saved, 0 to 1,
         - `num_params_saving`: share of its parameters, 0 to 1.
 

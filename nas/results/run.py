@@ -10,12 +10,15 @@ import pandas as pd
 from nas.errors import invalid
 from nas.html import html_table
 from nas.optimization.pareto import pareto_front
+from nas.optimization.samplers import num_random_trials
 from nas.optimization.trials import candidates, spec_of
 from nas.results.architectures import architectures_frame
 from nas.results.family import Family
 from nas.results.folder import RunFolder
 from nas.results.frame import trials_frame
 from nas.results.manifest import Manifest
+from nas.results.noise import Noise, measure_noise, seed_noise
+from nas.results.ties import mark_ties
 from nas.spec import ArchSpec
 
 PARETO_OBJECTIVES = {"accuracy": "max", "relative_step_time": "min", "num_params": "min"}
@@ -36,15 +39,24 @@ class Run:
         self.manifest = manifest
         self.candidates = candidates(study)
         self.trials = trials_frame(study)
+        self._seed_noise = seed_noise(study)
         self._specs = {trial.number: spec_of(trial) for trial in self.candidates}
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
         """The measured candidates that none beats in accuracy, relative_step_time and num_params together, best
-        reward first; columns as in `trials`.
+        reward first; columns as in `trials`, and those of `mark_ties`.
         """
         measured = self.trials[self.trials["state"] == "measured"]
-        return pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+        front = pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+        return mark_ties(front, self.trials)
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        """How the spread of candidates compares with their noise; None with fewer than two measured ones."""
+        settings = self.manifest.settings
+        num_random = num_random_trials(settings.get("sampler", ""), settings.get("budget", 0))
+        return measure_noise(self.trials, self._seed_noise, num_random=num_random)
 
     @cached_property
     def architectures(self) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nas.optimization.trials import Sitting, num_under_way, sitting_of
 from nas.results.folder import RunFolder
+from nas.results.noise import Noise
 from nas.results.run import Run
 
 
@@ -25,6 +26,7 @@ class Status:
     best_reward: The highest; None before the first measurement.
     front_size: Candidates on the Pareto front.
     last_outcome_s: Seconds since a candidate was measured or failed; None before the first.
+    noise: How the spread of candidates compares with their noise; None before the second measurement.
     """
 
     run: Path
@@ -37,6 +39,7 @@ class Status:
     best_reward: float | None
     front_size: int
     last_outcome_s: float | None
+    noise: Noise | None
 
 
 def read_status(path: str | os.PathLike[str]) -> Status:
@@ -64,6 +67,7 @@ def read_status(path: str | os.PathLike[str]) -> Status:
         best_reward=None if run.pareto.empty else float(run.best["reward"]),
         front_size=len(run.pareto),
         last_outcome_s=(now - run.trials["ended_utc"].max()).total_seconds() if done else None,
+        noise=run.noise,
     )
 
 

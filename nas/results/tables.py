@@ -1,7 +1,8 @@
 """Tables for people: stages for a terminal, the front, and what a family costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
@@ -35,10 +36,14 @@ FRONT_COLUMNS = (
 
 
 def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the cells of a front (columns as in `trials_frame`), in the order of its rows."""
+    """Return the cells of a front such as `Run.pareto`, in the order of its rows.
+
+    Behind the rank, = says that the reward and the best one differ by less than the noise, and ? that the candidate may
+    be dominated; see `mark_ties`.
+    """
     return [
         (
-            str(rank),
+            _rank(rank, row),
             str(row["number"]),
             f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
             f"{row['step_time_s'] * 1e3:.2f}",
@@ -52,11 +57,19 @@ def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
+def _rank(rank: int, row: Mapping[Hashable, Any]) -> str:
+    marks = ("=" if rank > 1 and row["ties_with_best"] else "") + ("?" if row["is_tied"] else "")
+    return f"{rank} {marks}".rstrip()
+
+
+RANK_MARKS = "= reward within noise of the best, ? may be dominated within noise"
+
+
 def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
-    """Return the first rows of a front (columns as in `trials_frame`) for a terminal."""
+    """Return the first rows of a front such as `Run.pareto` for a terminal."""
     shown = front.head(max_rows)
     title = f"Pareto front, {len(shown)} of {len(front)}" if len(shown) < len(front) else "Pareto front"
-    table = Table(title=f"{title}{_predicted(front)}")
+    table = Table(title=f"{title}{_predicted(front)}", caption=RANK_MARKS)
     for name in FRONT_COLUMNS[:-1]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column(FRONT_COLUMNS[-1])
@@ -164,13 +177,15 @@ def family_table(members: Sequence[FamilyMember]) -> Table:
     return table
 
 
-def family_markdown(members: Sequence[FamilyMember], *, title: str) -> str:
-    """Return a page with what each member costs and its stage table."""
+def family_markdown(members: Sequence[FamilyMember], *, title: str, notes: Sequence[str] = ()) -> str:
+    """Return a page with what each member costs, its stage table, and sentences about them."""
     columns, rows = family_rows(members)
     parts = [f"# {title}", markdown_table(columns, rows, "l" + "r" * (len(columns) - 1))]
     parts.append("MACs are multiply-adds of one forward pass of one image of the eval size.")
     if columns != _FAMILY_COLUMNS:
         parts.append("Step times are medians, with the interquartile range in brackets.")
+    if notes:
+        parts.append(" ".join(notes))
     for member in members:
         parts += [f"## {member.size}", stage_markdown(member.spec)]
     return "\n\n".join(parts) + "\n"

@@ -4,22 +4,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nas.optimization.objectives import STEP_TIME_EXPONENT
+
 NUM_STDERRS = 2.0
 """How many standard errors of a difference count as noise."""
 
 
 def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """Return a front with a column `is_tied`: whether the candidate may be dominated, for all that was measured.
+    """Return a front with two columns more.
 
-    A member is tied if a measured candidate of another network
+    `is_tied`: whether the candidate may be dominated, for all that was measured. It may if a measured candidate of
+    another network
 
     - has no more parameters, which are counted and have no noise,
     - is not clearly less accurate: not by more than two standard errors of the difference of both accuracies,
     - is not clearly slower: the intervals of both relative step times overlap, or its is the lower one.
 
-    The interval of a relative step time is its 95% bootstrap interval; in runs from before there were any, the median
-    plus and minus half its interquartile range over blocks; where it is predicted, plus and minus two standard errors
-    of the prediction.
+    `ties_with_best`: whether its reward is not clearly below the front's best: not by more than two standard errors of
+    the difference, from accuracy and relative step time. It holds for the best itself.
+
+    Standard errors of accuracy are those of validation images and seed together, as far as the seed's was measured. The
+    interval of a relative step time is its 95% bootstrap interval; in runs from before there were any, the median plus
+    and minus half its interquartile range over blocks; where it is predicted, plus and minus two standard errors of the
+    prediction.
 
     That all candidates see the same validation images makes the noise of a difference smaller than assumed here, so a
     member that is not tied stands out. One that is tied may still be the better one: measure both with more training.
@@ -28,6 +35,41 @@ def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         front: Rows of `trials`, such as `Run.pareto`.
         trials: All candidates; failed ones are passed over.
     """
+    marks = {"is_tied": _may_be_dominated(front, trials), "ties_with_best": _ties_with_best(front)}
+    return front.assign(**{name: pd.array(mark, dtype="boolean") for name, mark in marks.items()})
+
+
+def tie_words(front: pd.DataFrame) -> list[str]:
+    """Return what a marked front, best reward first, says about its members, a sentence each."""
+    num_tied = int(front["is_tied"].sum())
+    count = f"Of the front, {num_tied} of {len(front)} may be dominated, for all that was measured."
+    return [*winner_words(front), *([count] if num_tied else [])]
+
+
+def winner_words(front: pd.DataFrame) -> list[str]:
+    """Return what it says about S, the first member."""
+    if front.empty:
+        return []
+    words = []
+    ranks = [rank for rank, tied in enumerate(front["ties_with_best"].tolist(), start=1) if tied]
+    if len(ranks) > 1:
+        words.append(f"Ranks {_ranges(ranks)} are within the noise of the best reward: S could be any of them.")
+    if front["is_tied"].iloc[0]:
+        words.append(
+            f"S, trial {front['number'].iloc[0]}, may be dominated: another candidate has no more parameters and is "
+            "neither clearly less accurate nor clearly slower."
+        )
+    return words
+
+
+def _ranges(ranks: list[int]) -> str:
+    """Return increasing numbers as a text such as "1 to 6, 9"."""
+    starts = [rank for rank in ranks if rank - 1 not in ranks]
+    ends = [rank for rank in ranks if rank + 1 not in ranks]
+    return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
+
+
+def _may_be_dominated(front: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
     others = trials[trials["state"].eq("measured").fillna(False)]
     low, _ = _step_time_interval(others)
     accuracy, stderr, num_params = (_floats(others, name) for name in ("accuracy", "accuracy_stderr", "num_params"))
@@ -43,7 +85,26 @@ def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         noise = NUM_STDERRS * np.hypot(stderr, my_stderr)
         may_dominate = (num_params <= my_params) & (accuracy + noise >= my_accuracy) & (low <= my_high)
         ties.append(bool((may_dominate & (others_id != arch_id)).any()))
-    return front.assign(is_tied=pd.array(ties, dtype="boolean"))
+    return ties
+
+
+def _ties_with_best(front: pd.DataFrame) -> list[bool]:
+    if front.empty:
+        return []
+    reward, accuracy, step_time = (_floats(front, name) for name in ("reward", "accuracy", "relative_step_time"))
+    low, high = _step_time_interval(front)
+    # The reward is a product of powers: relative errors add, each times its exponent.
+    of_accuracy = _share(_floats(front, "accuracy_stderr"), accuracy)
+    of_step_time = STEP_TIME_EXPONENT * _share((high - low) / (2 * NUM_STDERRS), step_time)
+    stderr = reward * np.hypot(of_accuracy, of_step_time)
+    best = int(reward.argmax())
+    tied: list[bool] = (reward + NUM_STDERRS * np.hypot(stderr, stderr[best]) >= reward[best]).tolist()
+    return tied
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return part / whole, 0 where there is no whole."""
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def _step_time_interval(frame: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,6 +10,7 @@ from nas.results.folder import RunFolder
 from nas.results.manifest import Manifest
 from nas.results.run import Run
 from nas.results.tables import family_markdown, family_members
+from nas.results.ties import winner_words
 
 _FREE_TEXT = ("fail_reason", "origin")
 _FORMULA = re.compile(r"^\s*[=+\-@]")
@@ -30,7 +31,8 @@ def write_tables(folder: RunFolder, study: optuna.Study, manifest: Manifest) -> 
             spec.save(folder.arch_path(size))
         members = family_members(family, num_classes=manifest.num_classes, in_channels=manifest.in_channels)
         title = f"Family found in {manifest.space} on {manifest.data}"
-        replace_file(folder.family_path, family_markdown(members, title=title))
+        notes = ["S has the best reward; M and L are scaled from it and were not measured.", *winner_words(run.pareto)]
+        replace_file(folder.family_path, family_markdown(members, title=title, notes=notes))
     return run
 
 

@@ -70,6 +70,7 @@ def test_a_measurement_is_complete(evaluator, device):
             assert value, field.name
     cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
     assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
+    assert found.val_loss != found.train_loss
     assert found.accuracy_stderr == math.sqrt(found.accuracy * (1 - found.accuracy) / 60)
     assert (found.fidelity, found.seed, found.device) == ("90x2", 5, str(device))
     assert (found.step_batch_size, found.step_image_size) == (15, SIZE)
@@ -162,8 +163,9 @@ def test_more_images_than_there_are_means_all(evaluator):
 
 
 def test_training_longer_is_better_than_chance(evaluator):
-    accuracy, loss = evaluator.train(SMALL, Fidelity(90, 15), seed=0)
-    assert accuracy > 0.8
+    validation, loss = evaluator.train(SMALL, Fidelity(90, 15), seed=0)
+    assert validation.accuracy > 0.8
+    assert validation.loss < loss
     assert loss < math.log(3)
 
 

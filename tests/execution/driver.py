@@ -16,7 +16,7 @@ def main() -> None:
     folder, budget, workers, sleep_s = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     factory = Analytic(folder / "log", sleep_s)
     with WorkerPool(factory, worker_environments("cpu", workers)) as pool:
-        print(json.dumps(asdict(search(open_study(folder / "journal"), pool, budget=budget))))
+        print(json.dumps(asdict(search(open_study(folder / "journal"), pool, budget=budget, noise_repeats=3))))
 
 
 if __name__ == "__main__":

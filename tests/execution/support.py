@@ -73,15 +73,18 @@ class Analytic:
     """Builds an evaluator that computes a measurement in closed form.
 
     Attributes:
-        log: Gets a line "begin|end arch_id pid" when an evaluation begins and ends.
+        log: Gets a line "begin|end arch_id pid" when an evaluation begins and ends; "again|done arch_id#repeat pid" for
+            a repeat.
         sleep_s: How long an evaluation takes.
         fault: What happens to marked networks.
+        fault_at_repeats: It happens to repeats instead.
         start_fault: What happens while the evaluator is built.
     """
 
     log: Path
     sleep_s: float = 0.0
     fault: str = ""
+    fault_at_repeats: bool = False
     start_fault: str = ""
 
     def __call__(self) -> Evaluate:
@@ -95,17 +98,19 @@ class Analytic:
         return self.evaluate
 
     def evaluate(self, job: Job) -> Measurement:
-        self._write("begin", job.spec)
-        if job.spec.stages[0].out_channels == MARKED:
+        self._write("again" if job.repeat else "begin", job)
+        marked = job.repeat > 0 if self.fault_at_repeats else job.spec.stages[0].out_channels == MARKED
+        if marked:
             _fail(self.fault)
         time.sleep(self.sleep_s)
-        measurement = measure(job.spec, job.seed, nan=self.fault == "nan" and job.spec.stages[0].out_channels == MARKED)
-        self._write("end", job.spec)
+        measurement = measure(job.spec, job.seed, nan=marked and self.fault == "nan")
+        self._write("done" if job.repeat else "end", job)
         return measurement
 
-    def _write(self, what: str, spec: ArchSpec) -> None:
+    def _write(self, what: str, job: Job) -> None:
+        name = f"{job.spec.arch_id}#{job.repeat}" if job.repeat else job.spec.arch_id
         with self.log.open("a") as file:
-            file.write(f"{what} {spec.arch_id} {os.getpid()}\n")
+            file.write(f"{what} {name} {os.getpid()}\n")
 
 
 def _fail(fault: str) -> None:
@@ -184,6 +189,7 @@ def search(
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
     others: Others | None = None,
+    noise_repeats: int = 0,
 ) -> Finished:
     return search_loop(
         study,
@@ -199,6 +205,7 @@ def search(
         common_seed=common_seed,
         prescreen=prescreen,
         others=others,
+        noise_repeats=noise_repeats,
     )
 
 
@@ -212,7 +219,7 @@ def told(study: optuna.Study) -> list[tuple[str, str, list[float] | None]]:
 
 
 def log_lines(log: Path, what: str) -> list[tuple[str, int]]:
-    """Return (arch_id, pid) of the evaluations that began or ended."""
+    """Return (arch_id, pid) of the evaluations that began or ended; of repeats (arch_id#repeat, pid)."""
     lines = log.read_text().splitlines() if log.exists() else []
     return [(arch_id, int(pid)) for kind, arch_id, pid in (line.split() for line in lines) if kind == what]
 

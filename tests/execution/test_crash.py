@@ -24,6 +24,7 @@ from nas.optimization.trials import (
     REPEAT_OF,
     candidates,
     describe,
+    noise_repeats,
     spec_of,
 )
 from tests.execution.support import (
@@ -70,7 +71,12 @@ def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
 def search_here(folder: Path, backend: JournalFileBackend) -> None:
     with InProcessExecutor(Analytic(folder / "log", fault="raise")) as executor:
         search(
-            open_study(backend=backend), executor, budget=BUDGET, space=SPACE, make_sampler=SamplerMaker(SAMPLER_SEED)
+            open_study(backend=backend),
+            executor,
+            budget=BUDGET,
+            space=SPACE,
+            make_sampler=SamplerMaker(SAMPLER_SEED),
+            noise_repeats=3,
         )
 
 
@@ -100,7 +106,8 @@ def check_killed_at(folder: Path, write: int, before: bool, whole: list[Any]) ->
     study = open_study(journal)
     told_before = told(study)
     with_result = {t.user_attrs["arch_id"] for t in study.trials if {MEASUREMENT, FAIL_REASON} & set(t.user_attrs)}
-    num_evaluated = len(log_lines(folder / "log", "begin"))
+    repeats_before = noise_repeats(study)
+    num_evaluated, num_repeated = (len(log_lines(folder / "log", what)) for what in ("begin", "again"))
     search_here(folder, JournalFileBackend(str(journal)))
     study = open_study(journal)
     assert told(study)[: len(told_before)] == told_before
@@ -108,6 +115,10 @@ def check_killed_at(folder: Path, write: int, before: bool, whole: list[Any]) ->
     again = [arch_id for arch_id, _ in log_lines(folder / "log", "begin")[num_evaluated:]]
     assert not with_result & set(again)
     assert len(log_lines(folder / "log", "begin")) <= BUDGET + 1  # What was under way is evaluated once more.
+    repeats = noise_repeats(study)
+    assert [done.repeat for done in repeats] == [1, 2, 3]
+    assert repeats[: len(repeats_before)] == repeats_before
+    assert len(log_lines(folder / "log", "again")) - num_repeated == 3 - len(repeats_before)
     assert not [trial for trial in study.trials if not trial.state.is_finished()]
     return True
 
@@ -179,6 +190,7 @@ def kill_and_resume(tmp_path: Path, kills: int, budget: int, sleep_s: float) -> 
     assert not after & {arch_id for arch_id, _, _ in told_by_now}
     assert all(entry in told(study) for entry in told_by_now)
     assert {arch_id for arch_id, _ in log_lines(log, "end")} == set(ids(candidates(study)))
+    assert [done.repeat for done in noise_repeats(study)] == [1, 2, 3]
 
 
 def test_killed_in_the_middle_of_jobs_leaves_no_orphans_and_resumes(tmp_path: Path) -> None:

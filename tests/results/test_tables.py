@@ -11,6 +11,7 @@ from nas.results.tables import (
     family_markdown,
     family_members,
     family_table,
+    front_rows,
     front_table,
     stage_table,
 )
@@ -58,6 +59,16 @@ def test_front_table_shows_the_first_rows_with_their_noise(searched):
     assert run.pareto.iloc[2]["arch"] not in text
     assert f" of {len(run.pareto)}" not in shown(front_table(run.pareto, max_rows=100))
     assert shown(front_table(run.pareto.iloc[:0]))
+
+
+def test_the_front_marks_what_noise_does_not_set_apart(searched):
+    front = load(searched.path).pareto.head(3)
+    assert len(front) == 3
+    ranks = [
+        row[0] for row in front_rows(front.assign(is_tied=[False, True, False], ties_with_best=[True, True, False]))
+    ]
+    assert ranks == ["1", "2 =?", "3"]
+    assert "= reward within noise of the best" in shown(front_table(front))
 
 
 def test_the_front_says_where_step_times_are_not_measured(searched):

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.results import mark_ties
+from nas.results.ties import tie_words, winner_words
 from tests.results.conftest import run_in_memory
 
 
@@ -15,6 +16,7 @@ def row(**changes):
         "accuracy": 0.8,
         "accuracy_stderr": 0.01,
         "num_params": 100,
+        "reward": 0.8,
         "relative_step_time": 1.0,
         "relative_step_time_low": 0.9,
         "relative_step_time_high": 1.1,
@@ -65,6 +67,39 @@ def test_a_member_alone_is_not_tied():
     assert not is_tied(row())
 
 
+QUIET_TIME = {"relative_step_time_low": 1.0, "relative_step_time_high": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, True),
+        ({"reward": 0.773}, True),  # two standard errors of the difference are just above 0.028
+        ({"reward": 0.771}, False),
+        ({"reward": 0.771, "accuracy_stderr": 0.02}, True),
+        ({"reward": 0.75, "relative_step_time_low": 0.5, "relative_step_time_high": 2.5}, True),  # 2.6% of the reward
+    ],
+)
+def test_rewards_within_noise_of_the_best_tie_with_it(changes, expected):
+    front = table(row(**QUIET_TIME), row(**QUIET_TIME | changes))
+    assert mark_ties(front, front)["ties_with_best"].tolist() == [True, expected]
+
+
+def test_a_front_says_in_words_what_noise_leaves_of_it():
+    front = table(*(row(arch_id=str(n), reward=r, **QUIET_TIME) for n, r in enumerate([0.8, 0.79, 0.78, 0.7, 0.69])))
+    front = front.assign(number=range(10, 15))
+    marked = mark_ties(front, front)
+    assert winner_words(marked) == [
+        "Ranks 1 to 3 are within the noise of the best reward: S could be any of them.",
+        "S, trial 10, may be dominated: another candidate has no more parameters and is neither clearly less accurate "
+        "nor clearly slower.",
+    ]
+    assert tie_words(marked)[-1] == "Of the front, 5 of 5 may be dominated, for all that was measured."
+    assert winner_words(marked.assign(ties_with_best=[True, False, True, True, True]))[0].startswith("Ranks 1, 3 to 5 ")
+    assert tie_words(marked.assign(is_tied=False, ties_with_best=[True, *[False] * 4])) == []
+    assert tie_words(marked.iloc[:0]) == []
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=12))
 def test_without_noise_only_what_is_dominated_or_equal_is_tied(values):
     quiet = {"accuracy_stderr": 0.0, "relative_step_time_spread": 0.0, **NO_INTERVAL}
@@ -82,7 +117,8 @@ def test_without_noise_only_what_is_dominated_or_equal_is_tied(values):
 
 def test_the_front_of_a_run_keeps_its_rows_and_columns():
     run = run_in_memory(40)
-    marked = mark_ties(run.pareto, run.trials)
-    assert str(marked["is_tied"].dtype) == "boolean"
-    pd.testing.assert_frame_equal(marked.drop(columns="is_tied"), run.pareto)
-    assert "is_tied" not in run.pareto
+    marks = ["is_tied", "ties_with_best"]
+    assert run.pareto.columns.tolist() == [*run.trials.columns, *marks]
+    assert run.pareto[marks].dtypes.astype(str).tolist() == ["boolean", "boolean"]
+    pd.testing.assert_frame_equal(mark_ties(run.pareto, run.trials), run.pareto)
+    pd.testing.assert_frame_equal(run.pareto.drop(columns=marks), run.trials.loc[run.pareto.index])

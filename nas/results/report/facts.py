@@ -128,10 +128,8 @@ def importances(run: Run) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class StepTimeNoise:
     """Attributes:
-    accuracy_spread: Standard deviation of accuracy among measured candidates, 0 to 1.
-    accuracy_stderr: Median of their standard errors.
     interval_widths: A value a candidate: 95% interval of relative step time / that time; where a run has none, the
         interquartile range takes its place.
     has_intervals: Whether they are 95% intervals.
@@ -139,24 +137,15 @@ class Noise:
     predicted: Share of step times that are predicted.
     """
 
-    accuracy_spread: float
-    accuracy_stderr: float
     interval_widths: NDArray[np.float64]
     has_intervals: bool
     exclusive: float | None
     predicted: float
 
-    @property
-    def ratio(self) -> float:
-        """Spread / standard error: below 1 the proxy tells hardly any two candidates apart."""
-        return self.accuracy_spread / self.accuracy_stderr if self.accuracy_stderr > 0 else np.inf
 
-
-def noise(run: Run) -> Noise | None:
-    """Return how well candidates are told apart; None with fewer than two measured ones."""
+def step_time_noise(run: Run) -> StepTimeNoise:
+    """Return how precisely the step times of at least one measured candidate are known."""
     rows = measured(run)
-    if len(rows) < 2:
-        return None
     has_intervals = bool(rows["relative_step_time_low"].notna().any())
     widths = (
         rows["relative_step_time_high"] - rows["relative_step_time_low"]
@@ -165,9 +154,7 @@ def noise(run: Run) -> Noise | None:
     )
     timed = rows["timing_source"].eq("measured").fillna(False).astype(bool)
     recorded = rows["exclusive"].dropna()
-    return Noise(
-        accuracy_spread=float(rows["accuracy"].std()),
-        accuracy_stderr=float(rows["accuracy_stderr"].median()),
+    return StepTimeNoise(
         interval_widths=(widths / rows["relative_step_time"])[timed].dropna().to_numpy(dtype=np.float64),
         has_intervals=has_intervals,
         exclusive=float(recorded.astype(float).mean()) if len(recorded) else None,

@@ -247,7 +247,7 @@ def most_important(table: pd.DataFrame, count: int = 12) -> pd.DataFrame:
     return table.loc[total.sort_values(ascending=False, kind="stable").index[:count]]
 
 
-def interval_widths(noise: facts.Noise) -> go.Figure:
+def interval_widths(noise: facts.StepTimeNoise) -> go.Figure:
     """Draw how precisely step times are known."""
     name = "95% interval / relative step time" if noise.has_intervals else "Interquartile range / relative step time"
     figure = _figure(name, "Candidates")

@@ -84,10 +84,8 @@ def test_failures_are_counted_by_reason(tmp_path):
     pd.testing.assert_frame_equal(facts.failures(run), expected, check_dtype=False)
 
 
-def test_noise_compares_the_spread_with_the_standard_error(real_run):
-    found = facts.noise(real_run)
-    accuracies = facts.measured(real_run)["accuracy"]
-    assert found.ratio == pytest.approx(accuracies.std() / facts.measured(real_run)["accuracy_stderr"].median())
+def test_step_times_of_an_older_run_have_no_intervals(real_run):
+    found = facts.step_time_noise(real_run)
     assert not found.has_intervals
     assert found.exclusive is None
     assert len(found.interval_widths) == 200

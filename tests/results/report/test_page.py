@@ -157,10 +157,11 @@ def test_a_run_in_which_all_failed(tmp_path):
 
 
 def test_predicted_times_and_a_spread_below_the_noise_are_said(tmp_path):
-    folder = make_run(tmp_path / "run", 4, timing_source="predicted on H100", accuracy_stderr=0.5)
+    folder = make_run(tmp_path / "run", 12, timing_source="predicted on H100", accuracy_stderr=0.5)
     text = Parsed(page(load(folder.path))).text
     assert "100% of the step times are predicted" in text
-    assert "spread is below the noise" in text
+    assert text.count("This ranking is mostly noise") == 2  # in the summary and in the section on noise
+    assert "This ranking is mostly noise" not in Parsed(page(load(make_run(tmp_path / "other", 12).path))).text
 
 
 def test_names_from_a_run_cannot_become_markup(tmp_path):

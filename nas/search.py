@@ -12,9 +12,11 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import SearchSettings
+from nas.errors import invalid
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.step_features import StepShape
+from nas.evaluation.table import TABLE_METRICS, Table, TabularSpace, read_table
 from nas.evaluation.timing_history import TimingHistory
 from nas.execution import (
     Executor,
@@ -29,7 +31,7 @@ from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.tally import duration
-from nas.optimization.objectives import get_objective
+from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.samplers import make_sampler
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
@@ -72,8 +74,12 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     sampler(0)  # says at once what is wrong with it
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
-    factory, manifest = _prepare(settings, space, fidelity, target)
-    factory = replace(factory, timings=folder.timings_path)
+    factory: ProxyFactory | Table
+    if settings.table is not None:
+        factory, manifest = _prepare_table(settings, settings.table, space, objective)
+    else:
+        factory, manifest = _prepare(settings, space, fidelity, target)
+        factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
     with ExitStack() as stack:
@@ -87,8 +93,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             manifest = folder.manifest  # the run stays what it was begun as
         study = folder.study(objective)
         note_sitting(study, settings.budget)
-        console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
-        display = stack.enter_context(make_display())
+        console.print(f"Searching {space.name} on {manifest.data}; results in {cli.short_path(folder.path)}")
+        display = stack.enter_context(make_display(objective=objective))
         written = time.monotonic()
 
         def on_event(event: Event) -> None:
@@ -141,7 +147,8 @@ def report(run: Run, console: Console) -> None:
 def _folder(settings: SearchSettings) -> RunFolder:
     if settings.resume is not None:
         return RunFolder.open(settings.resume)
-    return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
+    data = settings.data if settings.table is None else settings.table.stem
+    return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, data))
 
 
 def _prepare(
@@ -188,8 +195,34 @@ def _prepare(
     return factory, manifest
 
 
-def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Manifest) -> Prescreen | None:
-    if settings.max_step_time is None:
+def _prepare_table(
+    settings: SearchSettings, path: Path, space: SearchSpace, objective: Objective
+) -> tuple[Table, Manifest]:
+    """Read a table of measured networks, and say what a run in it is made from. No torch."""
+    unknown = [metric for metric in objective.metrics if metric not in TABLE_METRICS]
+    if unknown:
+        rule = "one of what a table says, such as accuracy-macs"
+        raise invalid("objective", rule, objective.name, f"It holds no {unknown[0]}.")
+    table = read_table(path, space)
+    assert isinstance(space, TabularSpace), "read_table refuses others"
+    manifest = Manifest.collect(
+        space,
+        data=table.name,
+        data_fingerprint=table.digest,
+        num_classes=space.num_classes,
+        in_channels=space.in_channels,
+        objective=settings.objective,
+        fidelity="looked up",
+        seed=settings.seed,
+        settings=settings.to_dict(),
+        device="cpu",
+        step="none",
+    )
+    return table, manifest
+
+
+def _prescreen(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prescreen | None:
+    if settings.max_step_time is None or isinstance(factory, Table):
         return None
     setup = settings.step_setup()
     shape = StepShape(setup.batch_size, manifest.num_classes, manifest.in_channels, setup.image_size)
@@ -199,9 +232,11 @@ def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Mani
     return Prescreen(TimingHistory(shape), settings.max_step_time)
 
 
-def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
-    if settings.workers == 0:
+def _executor(settings: SearchSettings, factory: "ProxyFactory | Table") -> Executor:
+    if settings.workers == 0 or (settings.workers is None and isinstance(factory, Table)):
         return InProcessExecutor(factory)
+    if isinstance(factory, Table):
+        return WorkerPool(factory, worker_environments("cpu", settings.workers or 1))
     from nas.evaluation.device import num_devices
 
     kind, _, _ = factory.device.partition(":")
@@ -216,7 +251,11 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
 
 def describe(status: Status) -> str:
     """Return where a search stands in a few lines."""
-    best = "none yet" if status.best_reward is None else f"reward {status.best_reward:.4f}"
+    best = "none yet"
+    if status.best_reward is not None:
+        best = f"reward {status.best_reward:.4f}"
+    elif status.best_accuracy is not None:
+        best = f"accuracy {status.best_accuracy:.4f}"
     lines = {
         "Search": f"{status.state}, {cli.short_path(status.run)}",
         "Candidates": f"{status.measured + status.failed} of {status.budget}: "

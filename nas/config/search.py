@@ -12,6 +12,15 @@ from nas.config.checks import check_seed, check_val_images
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.step_setup import StepSetup
 
+_PATHS = ("table", "target_device")
+"""Settings of a manifest that are paths."""
+
+_OF_TRAINING = (
+    *("data", "fidelity", "device", "timing_device", "val_images", "target_device", "max_step_time"),
+    *("step_batch_size", "step_image_size", "step_dtype", "step_memory_format", "step_mode"),
+)
+"""Settings that a search in a table has no use for."""
+
 _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
@@ -30,6 +39,7 @@ class SearchSettings:
     Examples:
         python -m nas.search --budget 200
         python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --space nas_bench_macro --table nas_bench_macro.csv --objective accuracy-macs
         python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
@@ -37,13 +47,17 @@ class SearchSettings:
     budget: int = 200
     """Number of candidates to evaluate. Candidates equal to an earlier one are free."""
     space: str = "efficientnet_v2_tiny"
-    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), or your own as
-    package.module:attribute."""
+    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), nas_bench_macro, or your
+    own as package.module:attribute."""
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
     (also with train/ and val/), or a Hugging Face image parquet folder."""
-    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward}")] = "pareto"
-    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
+    table: Path | None = None
+    """CSV file of networks that were measured before, for a space such as nas_bench_macro: candidates are looked up in
+    it and nothing is trained or timed."""
+    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward,accuracy-macs}")] = "pareto"
+    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper.
+    accuracy-macs: accuracy and multiply-adds at once."""
     sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
     """How candidates are proposed; random is the paper's, aging is regularised evolution."""
     fidelity: str = DEFAULT_FIDELITY
@@ -102,11 +116,20 @@ class SearchSettings:
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
             raise invalid("target_device and step settings", "given one at a time", self.step_words(), todo)
+        if self.table is not None:
+            self._check_table()
         folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
         given = [name for name, folder in folders.items() if folder is not None]
         if len(given) > 1:
             todo = "--out is for a new run, --resume to go on with one, --status to look at one."
             raise invalid(" and ".join(given), "given one at a time", str(folders[given[0]]), todo)
+
+    def _check_table(self) -> None:
+        defaults = {f.name: f.default for f in fields(self)}
+        for name in _OF_TRAINING:
+            if getattr(self, name) != defaults[name]:
+                todo = f"Nothing is trained or timed with a table: leave out the one or the other ({name})."
+                raise invalid(f"table and {name}", "given one at a time", str(getattr(self, name)), todo)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""
@@ -125,7 +148,7 @@ class SearchSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types for the manifest, without those that are no part of the search."""
         plain = {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
-        return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
+        return {**plain, **{name: None if plain[name] is None else str(plain[name]) for name in _PATHS}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
@@ -134,5 +157,5 @@ class SearchSettings:
         for key in plain:
             if key not in known:
                 raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
-        target = plain.get("target_device")
-        return cls(**{**plain, "target_device": None if target is None else Path(target)})
+        paths = {name: plain.get(name) for name in _PATHS}
+        return cls(**{**plain, **{name: None if path is None else Path(path) for name, path in paths.items()}})

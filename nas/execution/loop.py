@@ -157,7 +157,9 @@ class _Search:
     def learn(self, candidate: Measured | Failed) -> None:
         """Let the prescreen know what a candidate's step took."""
         if self.prescreen is not None and isinstance(candidate, Measured):
-            self.prescreen.add(candidate.spec, candidate.measurement.relative_step_time)
+            relative_step_time = candidate.measurement.relative_step_time
+            assert relative_step_time is not None, "a search with a limit on step times measures them"
+            self.prescreen.add(candidate.spec, relative_step_time)
 
     def _excess(self, spec: ArchSpec) -> float:
         """Return how far a candidate is outside the space's bounds, or beyond the prescreen's limit."""

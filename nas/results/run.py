@@ -9,6 +9,7 @@ import pandas as pd
 
 from nas.errors import invalid
 from nas.html import html_table
+from nas.optimization.objectives import PARETO, get_objective
 from nas.optimization.pareto import pareto_front
 from nas.optimization.trials import candidates, spec_of
 from nas.results.architectures import architectures_frame
@@ -18,7 +19,8 @@ from nas.results.frame import trials_frame
 from nas.results.manifest import Manifest
 from nas.spec import ArchSpec
 
-PARETO_OBJECTIVES = {"accuracy": "max", "relative_step_time": "min", "num_params": "min"}
+PARETO_OBJECTIVES = dict(PARETO.front)
+"""What the front is made of unless the search's objective says otherwise."""
 
 
 class Run:
@@ -29,6 +31,9 @@ class Run:
         manifest: What it was made from and with.
         candidates: Optuna's trials behind the rows of `trials`, in the same order.
         trials: One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns.
+        objectives: What the front is made of, column to "max" or "min". They follow from the search's objective:
+            accuracy, relative_step_time and num_params unless that is made of others.
+        best_by: Column in which the best candidate is the highest, "reward" or "accuracy".
     """
 
     def __init__(self, folder: RunFolder, manifest: Manifest, study: optuna.Study) -> None:
@@ -37,14 +42,17 @@ class Run:
         self.candidates = candidates(study)
         self.trials = trials_frame(study)
         self._specs = {trial.number: spec_of(trial) for trial in self.candidates}
+        objective = get_objective(manifest.objective)
+        self.objectives = dict(objective.front)
+        self.best_by: str = objective.best_by
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
-        """The measured candidates that none beats in accuracy, relative_step_time and num_params together, best
-        reward first; columns as in `trials`.
+        """The measured candidates that none beats in all `objectives` together, the best first; columns as in
+        `trials`. The best has the highest `best_by`.
         """
         measured = self.trials[self.trials["state"] == "measured"]
-        return pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+        return pareto_front(measured, self.objectives).sort_values(self.best_by, ascending=False, kind="stable")
 
     @cached_property
     def architectures(self) -> pd.DataFrame:
@@ -53,7 +61,7 @@ class Run:
 
     @property
     def best(self) -> "pd.Series[Any]":
-        """The row of the front with the highest reward.
+        """The row of the front with the highest `best_by`.
 
         Raises:
             InvalidInputError: If no candidate was measured.

@@ -1,7 +1,8 @@
 """Tables for people: stages for a terminal, the front, and what a family costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
@@ -35,21 +36,29 @@ FRONT_COLUMNS = (
 
 
 def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the cells of a front (columns as in `trials_frame`), in the order of its rows."""
+    """Return the cells of a front (columns as in `trials_frame`), in the order of its rows; "" where not measured."""
     return [
         (
             str(rank),
             str(row["number"]),
             f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
-            f"{row['step_time_s'] * 1e3:.2f}",
-            f"{row['relative_step_time']:.2f} ({row['relative_step_time_spread']:.2f})",
+            *_step_cells(row),
             short_count(row["num_params"]),
             short_count(row["num_macs"]),
-            f"{row['reward']:.4f}",
+            "" if pd.isna(row["reward"]) else f"{row['reward']:.4f}",
             row["arch"],
         )
         for rank, row in enumerate(front.to_dict("records"), start=1)
     ]
+
+
+def _step_cells(row: Mapping[Hashable, Any]) -> tuple[str, str]:
+    if pd.isna(row["step_time_s"]):
+        return "", ""
+    return (
+        f"{row['step_time_s'] * 1e3:.2f}",
+        f"{row['relative_step_time']:.2f} ({row['relative_step_time_spread']:.2f})",
+    )
 
 
 def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
@@ -67,7 +76,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
 
 def _predicted(front: pd.DataFrame) -> str:
     """Return what a front's title says about step times that were not measured."""
-    predicted = front[front["timing_source"].ne("measured").fillna(False)]
+    predicted = front[front["timing_source"].str.startswith("predicted").fillna(False).astype(bool)]
     if predicted.empty:
         return ""
     return (

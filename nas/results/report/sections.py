@@ -62,7 +62,7 @@ def summary(run: Run) -> Section:
     if not run.pareto.empty:
         tiles |= {
             "best accuracy": f"{run.pareto['accuracy'].max():.2%}",
-            "best reward": f"{run.best['reward']:.4f}",
+            **({"best reward": f"{run.best['reward']:.4f}"} if run.best_by == "reward" else {}),
         }
     section = Section("summary", "Summary", elements.tiles(tiles))
     if run.pareto.empty:
@@ -74,15 +74,22 @@ def summary(run: Run) -> Section:
             "Data": f"{manifest.data}, {manifest.num_classes} classes, channels {manifest.in_channels}",
             "Objective": manifest.objective,
             "Sampler": manifest.settings.get("sampler", "not recorded"),
-            "Fidelity": f"{manifest.fidelity} (images x epochs)",
             "Budget": wanted or "not recorded",
-            "Timed step": manifest.step or "the proxy's training step",
-            "Step times": f"predicted for {manifest.target_device}" if manifest.target_device else "measured",
-            "Device": _device(run),
+            **(_how_measured(run) if manifest.settings.get("table") is None else {"Measured": "looked up in a table"}),
             "Started": manifest.created_utc.replace("T", " ").replace("+00:00", " UTC"),
         }
     )
     return section
+
+
+def _how_measured(run: Run) -> dict[str, str]:
+    manifest = run.manifest
+    return {
+        "Fidelity": f"{manifest.fidelity} (images x epochs)",
+        "Timed step": manifest.step or "the proxy's training step",
+        "Step times": f"predicted for {manifest.target_device}" if manifest.target_device else "measured",
+        "Device": _device(run),
+    }
 
 
 def _device(run: Run) -> str:
@@ -95,8 +102,8 @@ def _device(run: Run) -> str:
 def front(run: Run) -> Section:
     section = Section("front", "Front", "")
     section.content += elements.paragraph(
-        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy, step "
-        f"time and parameters together. Bars are one standard error of accuracy"
+        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy and "
+        f"{_costs(run)} together. Bars are one standard error of accuracy"
         + (" and the 95% interval of step time" if run.pareto["relative_step_time_low"].notna().any() else "")
         + ". The dotted line joins the best in the plane that is shown"
         + ("" if facts.references(run).empty else "; diamonds are reference networks, which the search began with")
@@ -106,10 +113,14 @@ def front(run: Run) -> Section:
         section.content += elements.paragraph(
             f"Of the front, and of the others, {figures.MAX_POINTS} candidates at most are drawn."
         )
-    for cost, title in figures.PLANES.items():
+    for cost, title in figures.planes(run).items():
         section.add_chart(f"front-{cost}", f"Accuracy against {title[0].lower()}{title[1:]}", figures.front(run, cost))
     section.content += elements.folded("The front as a table", front_table(run))
     return section
+
+
+def _costs(run: Run) -> str:
+    return " and ".join(f"{title[0].lower()}{title[1:]}" for title in figures.planes(run).values())
 
 
 def front_table(run: Run) -> str:
@@ -120,11 +131,14 @@ def progress(run: Run) -> Section:
     section = Section("progress", "Progress", "")
     section.content += elements.paragraph(
         "The hypervolume is the share of a box that the front beats, higher is better. The box reaches from the worst "
-        "to the best value of each objective in this run, step time and parameters on a logarithmic scale. The reward "
-        "is accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
+        f"to the best value of each objective in this run, {_costs(run)} on a logarithmic scale."
     )
     section.add_chart("hypervolume", "Hypervolume over trials", figures.hypervolume(run))
-    section.add_chart("rewards", "Reward over trials", figures.rewards(run))
+    if run.best_by == "reward":
+        section.content += elements.paragraph(
+            "The reward is accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
+        )
+    section.add_chart("rewards", f"{run.best_by.capitalize()} over trials", figures.rewards(run))
     return section
 
 
@@ -136,8 +150,8 @@ def winners(run: Run) -> Section:
         for size, spec in networks.items()
     )
     text = (
-        "S has the best reward; M and L are scaled from it. A bar is a layer, its width grows with the root of the "
-        "channels that go out. At the right: channels x layers, and the image's side where the stage ends."
+        f"S has the best {run.best_by}; M and L are scaled from it. A bar is a layer, its width grows with the root "
+        "of the channels that go out. At the right: channels x layers, and the image's side where the stage ends."
     )
     legend = (
         '<p class="legend"><span class="fused"></span>Fused-MBConv <span class="mbconv"></span>MBConv '
@@ -179,10 +193,11 @@ def noise(run: Run) -> Section:
     if found is None:
         section.content += elements.paragraph("Two measured candidates are the least that noise can be told from.")
         return section
+    source = "the number of validation images" if run.manifest.settings.get("table") is None else "several trainings"
     apart = 2 * 2**0.5 * found.accuracy_stderr
     section.content += elements.paragraph(
         f"Accuracies of the candidates have a standard deviation of {found.accuracy_spread:.2%}, their standard error "
-        f"from the number of validation images is {found.accuracy_stderr:.2%}: a ratio of {found.ratio:.1f}. "
+        f"from {source} is {found.accuracy_stderr:.2%}: a ratio of {found.ratio:.1f}. "
         f"Two candidates that lie less than {apart:.2%} apart are not told apart."
     )
     if found.ratio < 1:

@@ -45,6 +45,12 @@ def test_search_settings_survive_the_manifest(settings):
     assert SearchSettings.from_dict(plain) == replace(settings, out=None, resume=None)
 
 
+def test_a_table_survives_the_manifest():
+    settings = SearchSettings(table=Path("tables/small.csv"), objective="accuracy-macs", workers=2)
+    settings.check()
+    assert SearchSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
 def test_what_belongs_to_one_call_is_not_part_of_the_run():
     of_the_call = ("out", "resume", "status", "json", "config")
     assert set(of_the_call) & set(SearchSettings(out=Path("a")).to_dict()) == set()

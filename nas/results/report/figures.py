@@ -30,6 +30,11 @@ def planes(run: Run) -> dict[str, str]:
     return {cost: _AXES[cost] for cost in run.objectives if cost != "accuracy"}
 
 
+def front_label(run: Run) -> str:
+    """Return what the front is called."""
+    return f"Front of {'two' if len(run.objectives) == 2 else 'three'} objectives"
+
+
 def best_label(run: Run) -> str:
     """Return what the best candidate is called."""
     return "Best reward (S)" if run.best_by == "reward" else "Most accurate (S)"
@@ -50,7 +55,7 @@ def front(run: Run, cost: str) -> go.Figure:
     )  # fmt: skip
     _add_points(figure, rest, cost, "Other candidates", [_short_hover(row) for row in _records(rest)],
                 marker={"color": GREY, "size": 5, "opacity": 0.55})  # fmt: skip
-    _add_points(figure, chosen, cost, f"Front of {len(run.objectives)} objectives", _hovers(run, chosen), bars=True,
+    _add_points(figure, chosen, cost, front_label(run), _hovers(run, chosen), bars=True,
                 marker={"color": SKY, "size": 7, "line": {"color": BLUE, "width": 1}})  # fmt: skip
     _add_points(figure, known, cost, "Reference networks", _hovers(run, known), bars=True,
                 marker={"color": GREEN, "size": 10, "symbol": "diamond"},

@@ -53,7 +53,7 @@ def _front(run: Run, axes: Axes, cost: str) -> None:
     axes.plot(rows[cost], rows["accuracy"], ".", color=GREY, alpha=0.5, markersize=4, label="Other candidates")
     axes.step(edge[cost].astype(float), edge["accuracy"], ":", where="post", color=BLUE, label="Best in this plane")
     for table, colour, shape, size, label in (
-        (chosen, BLUE, "o", 5.0, f"Front of {len(run.objectives)} objectives"),
+        (chosen, BLUE, "o", 5.0, figures.front_label(run)),
         (known, GREEN, "D", 8.0, "Reference networks"),
     ):
         if table.empty:

@@ -32,6 +32,7 @@ from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.tally import duration
 from nas.optimization.objectives import Objective, get_objective
+from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signal
 from nas.optimization.samplers import make_sampler
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
@@ -82,6 +83,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
+    prefilter = _prefilter(settings, factory, manifest)
     with ExitStack() as stack:
         executor = stack.enter_context(_executor(settings, factory))
         # Everything has been checked: from here on things are written.
@@ -116,6 +118,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             warm_start=settings.warm_start,
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
+            prefilter=prefilter,
         )
         return write_tables(folder, study, manifest), finished
 
@@ -176,6 +179,7 @@ def _prepare(
         timing_device=timing_device,
         setup=settings.step_setup(),
         target_device=target,
+        signals=settings.signals or (),
     )
     manifest = Manifest.collect(
         space,
@@ -230,6 +234,17 @@ def _prescreen(settings: SearchSettings, factory: "ProxyFactory | Table", manife
         predictor = factory.target_device.predictor
         shape = predictor.reshaped(num_classes=shape.num_classes, in_channels=shape.in_channels).shape
     return Prescreen(TimingHistory(shape), settings.max_step_time)
+
+
+def _prefilter(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prefilter | None:
+    rule = settings.prefilter_rule()
+    if rule is None:
+        return None
+    if rule.signal in TRIVIAL_SIGNALS or isinstance(factory, Table):
+        shape = {"num_classes": manifest.num_classes, "in_channels": manifest.in_channels}
+        return Prefilter(rule.keep, trivial_signal(rule.signal, **shape))
+    scorer = factory.scorer(rule.signal)
+    return Prefilter(rule.keep, lambda spec: scorer(spec)[rule.signal])
 
 
 def _executor(settings: SearchSettings, factory: "ProxyFactory | Table") -> Executor:

@@ -10,14 +10,16 @@ import tyro
 
 from nas.config.checks import check_seed, check_val_images
 from nas.errors import did_you_mean, invalid
+from nas.evaluation.measurement import SIGNAL_NAMES
 from nas.evaluation.step_setup import StepSetup
+from nas.optimization.prefilter import PrefilterRule
 
 _PATHS = ("table", "target_device")
 """Settings of a manifest that are paths."""
 
 _OF_TRAINING = (
     *("data", "fidelity", "device", "timing_device", "val_images", "target_device", "max_step_time"),
-    *("step_batch_size", "step_image_size", "step_dtype", "step_memory_format", "step_mode"),
+    *("signals", "step_batch_size", "step_image_size", "step_dtype", "step_memory_format", "step_mode"),
 )
 """Settings that a search in a table has no use for."""
 
@@ -91,6 +93,11 @@ class SearchSettings:
     max_step_time: float | None = None
     """Limit on a training step, times the reference network's. Candidates that are expected to take longer, going by
     those that were measured, are not evaluated; by default all are."""
+    signals: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="{naswot,synflow,grad_norm} ...")] = None
+    """Training-free scores to record of each candidate."""
+    prefilter: str | None = None
+    """SIGNAL:KEEP, for example macs:0.5: of what the sampler proposes only that share is evaluated, the highest by
+    params, macs, depth or a training-free score. By default all is."""
     out: Path | None = None
     """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
     resume: Path | None = None
@@ -116,6 +123,10 @@ class SearchSettings:
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
             raise invalid("target_device and step settings", "given one at a time", self.step_words(), todo)
+        for name in self.signals or ():
+            if name not in SIGNAL_NAMES:
+                raise invalid("signals", "known", name, did_you_mean(name, SIGNAL_NAMES))
+        self.prefilter_rule()
         if self.table is not None:
             self._check_table()
         folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
@@ -130,6 +141,14 @@ class SearchSettings:
             if getattr(self, name) != defaults[name]:
                 todo = f"Nothing is trained or timed with a table: leave out the one or the other ({name})."
                 raise invalid(f"table and {name}", "given one at a time", str(getattr(self, name)), todo)
+        rule = self.prefilter_rule()
+        if rule is not None and rule.signal in SIGNAL_NAMES:
+            todo = "Without data no network can be scored: choose params, macs or depth."
+            raise invalid("prefilter", "in closed form with a table", self.prefilter, todo)
+
+    def prefilter_rule(self) -> PrefilterRule | None:
+        """Return which proposals are evaluated; None for all. Raise InvalidInputError for what is no rule."""
+        return None if self.prefilter is None else PrefilterRule.parse(self.prefilter)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""
@@ -158,4 +177,11 @@ class SearchSettings:
             if key not in known:
                 raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
         paths = {name: plain.get(name) for name in _PATHS}
-        return cls(**{**plain, **{name: None if path is None else Path(path) for name, path in paths.items()}})
+        signals = plain.get("signals")
+        return cls(
+            **{
+                **plain,
+                **{name: None if path is None else Path(path) for name, path in paths.items()},
+                "signals": None if signals is None else tuple(signals),
+            }
+        )

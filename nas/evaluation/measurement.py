@@ -60,6 +60,11 @@ class Measurement:
             the timing was kept from before or is predicted.
         timing_source: "measured", "not measured", or for example "predicted on NVIDIA H100".
         timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
+        signal_naswot: Training-free score, see `nas.evaluation.signals`; higher is better. None where it was not asked
+            for or is not finite; likewise the others.
+        signal_synflow: Likewise.
+        signal_grad_norm: Likewise.
+        signals_s: Of `wall_s`, seconds spent on them.
     """
 
     accuracy: float
@@ -105,6 +110,10 @@ class Measurement:
     num_timings: int | None = None
     timing_source: str = "measured"
     timing_error_fraction: float | None = None
+    signal_naswot: float | None = None
+    signal_synflow: float | None = None
+    signal_grad_norm: float | None = None
+    signals_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -120,3 +129,7 @@ class Measurement:
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )
         return cls(**plain)
+
+
+SIGNAL_NAMES = tuple(f.name.removeprefix("signal_") for f in fields(Measurement) if f.name.startswith("signal_"))
+"""The training-free scores that there are."""

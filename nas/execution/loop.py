@@ -32,12 +32,14 @@ from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.signals import StopSignals
 from nas.optimization.objectives import Objective, measurement_reward
+from nas.optimization.prefilter import Prefilter
 from nas.optimization.trials import (
     FAIL_REASON,
     ORIGIN,
     candidates,
     describe,
     measurement_of,
+    note_signal,
     spec_of,
     tell_failed,
     tell_measured,
@@ -72,6 +74,7 @@ def search_loop(
     on_event: Callable[[Event], None],
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    prefilter: Prefilter | None = None,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -93,6 +96,7 @@ def search_loop(
         common_seed: Give every candidate the same seed, hence the same data order and augmentation, which takes noise
             out of comparisons; otherwise each network has its own.
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
+        prefilter: Which of the sampler's proposals are passed over, going by a cheap signal; None for none.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -114,8 +118,11 @@ def search_loop(
             on_event=on_event,
             common_seed=common_seed,
             prescreen=prescreen,
+            prefilter=prefilter,
             ledger=Ledger.read(study),
         )
+        if prefilter is not None:
+            prefilter.read(study)
         past = tuple(_past(study))
         for candidate in past:
             search.learn(candidate)
@@ -148,6 +155,7 @@ class _Search:
     on_event: Callable[[Event], None]
     common_seed: bool
     prescreen: Prescreen | None
+    prefilter: Prefilter | None
     ledger: Ledger
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
@@ -234,8 +242,20 @@ class _Search:
         elif key in self.repeats:
             self.ledger.num_free_asks += 1
             self.repeats[key].append(trial)
+        elif origin == "sampler" and (excess := self._shortfall(trial, spec)) > 0:
+            self.ledger.num_free_asks += 1
+            tell_outside(self.study, trial, excess)
+            self.on_event(Outside(trial.number, excess))
         else:
             self._submit(trial, spec, key, origin)
+
+    def _shortfall(self, trial: Trial, spec: ArchSpec) -> float:
+        """Return by how much the prefilter's signal is too low, and keep the signal; 0 or less is evaluated."""
+        if self.prefilter is None:
+            return 0.0
+        signal, shortfall = self.prefilter.judge(spec)
+        note_signal(trial, signal)
+        return shortfall
 
     def _submit(self, trial: Trial, spec: ArchSpec, key: Key, origin: str) -> None:
         self.ledger.num_free_asks = 0

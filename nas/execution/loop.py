@@ -40,6 +40,7 @@ from nas.optimization.trials import (
     describe,
     measurement_of,
     note_signal,
+    signals_of,
     spec_of,
     tell_failed,
     tell_measured,
@@ -122,7 +123,7 @@ def search_loop(
             ledger=Ledger.read(study),
         )
         if prefilter is not None:
-            prefilter.read(study)
+            prefilter.resume(signals_of(study))
         past = tuple(_past(study))
         for candidate in past:
             search.learn(candidate)

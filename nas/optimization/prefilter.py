@@ -1,15 +1,12 @@
 """`Prefilter`: proposals that a cheap signal speaks against are passed over before they are evaluated."""
 
 from bisect import bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-
-import optuna
 
 from nas.complexity import complexity, depth
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import SIGNAL_NAMES
-from nas.optimization.trials import signals_of
 from nas.spec import ArchSpec
 
 TRIVIAL_SIGNALS = ("params", "macs", "depth")
@@ -61,9 +58,9 @@ class Prefilter:
     signals: list[float] = field(default_factory=list)
     _known: dict[str, float | None] = field(default_factory=dict)
 
-    def read(self, study: optuna.Study) -> None:
-        """Take up where a study is."""
-        self.signals = sorted(map(_rank, signals_of(study)))
+    def resume(self, signals: Iterable[float | None]) -> None:
+        """Take up where a search was, from the signals of its proposals."""
+        self.signals = sorted(map(_rank, signals))
 
     def judge(self, spec: ArchSpec) -> tuple[float | None, float]:
         """Return a proposal's signal, and by how much it is too low: 0 or less is evaluated.

@@ -13,6 +13,7 @@ from nas.results.importances import MIN_CANDIDATES
 from nas.results.report import elements, facts, figures
 from nas.results.report.diagram import diagram
 from nas.results.run import Run
+from nas.results.signals import rank_signals
 from nas.results.tables import FRONT_COLUMNS, family_members, family_rows, front_rows
 
 _MAX_ROWS = 200
@@ -218,7 +219,24 @@ def noise(run: Run) -> Section:
             f"The {what} of a relative step time is {median:.1%} of it in the median, {late:.1%} for one in twenty."
         )
         section.add_chart("widths", "How precisely step times are known", figures.interval_widths(found))
+    section.content += _signals(run)
     return section
+
+
+def _signals(run: Run) -> str:
+    table = rank_signals(run)
+    if table.empty:
+        return ""
+    rows = [
+        (row["signal"], "" if row["is_trivial"] else "scored", row["num_candidates"], f"{row['tau']:.2f}")
+        for row in table.to_dict("records")
+    ]
+    text = (
+        "Which signals, known before any training, rank these candidates as their accuracy does: Kendall's tau, 1 for "
+        f"the same order. By chance alone it is 0 with a standard deviation of {table['tau_by_chance'].max():.2f}. "
+        "Scored are those that took an untrained network (--signals)."
+    )
+    return elements.paragraph(text) + elements.table(("Signal", "", "Candidates", "Tau"), rows, "llrr")
 
 
 def cost(run: Run) -> Section:

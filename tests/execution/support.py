@@ -22,6 +22,7 @@ from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
 from nas.optimization.objectives import PARETO, Objective
+from nas.optimization.prefilter import Prefilter
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
 from nas.spec import ArchSpec, StageSpec
@@ -182,6 +183,7 @@ def search(
     make_sampler: SamplerMaker | None = None,
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
+    prefilter: Prefilter | None = None,
 ) -> Finished:
     return search_loop(
         study,
@@ -196,6 +198,7 @@ def search(
         on_event=events.append if events is not None else lambda event: None,
         common_seed=common_seed,
         prescreen=prescreen,
+        prefilter=prefilter,
     )
 
 

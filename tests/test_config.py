@@ -34,6 +34,8 @@ searches = st.builds(
     warm_start=st.booleans(),
     target_device=st.none() | st.just(Path("devices/h100.json")),
     max_step_time=st.none() | st.floats(0.1, 10),
+    signals=st.none() | st.just(("naswot", "grad_norm")),
+    prefilter=st.none() | st.just("depth:0.5"),
     out=st.none() | st.just(Path("somewhere")),
 )
 
@@ -87,6 +89,10 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
         ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),
+        ({"signals": ("naswot", "sinflow")}, "`signals` must be known, got 'sinflow'. Did you mean 'synflow'"),
+        ({"prefilter": "macs"}, "`prefilter` must be SIGNAL:KEEP"),
+        ({"table": Path("a.csv"), "prefilter": "naswot:0.5"}, "`prefilter` must be in closed form with a table"),
+        ({"table": Path("a.csv"), "signals": ("naswot",)}, "`table and signals` must be given one at a time"),
     ],
 )
 def test_bad_search_settings(change, message):

@@ -71,6 +71,13 @@ def test_it_resumes_where_it_was(table, tmp_path):
     assert resumed.trials["arch_id"].tolist() == whole.trials["arch_id"].tolist()
 
 
+def test_a_prefilter_passes_over_small_networks(table, tmp_path):
+    plain = find(table, tmp_path / "plain", budget=14, sampler="random")
+    large = find(table, tmp_path / "large", budget=14, sampler="random", prefilter="macs:0.3")
+    late = slice(10, None)  # ten pass unjudged
+    assert large.trials["num_macs"][late].mean() > plain.trials["num_macs"][late].mean()
+
+
 def test_another_table_is_no_resume(table, tmp_path, capsys):
     find(table, tmp_path / "run", budget=2)
     changed = [row | {"first": row["first"] / 2} for row in rows()]

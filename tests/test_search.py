@@ -391,7 +391,8 @@ def test_signals_are_columns_and_the_report_holds_them_against_the_trivial_ones(
     assert run.trials[["signal_naswot", "signal_synflow"]].notna().all(axis=None)
     assert run.trials["signal_grad_norm"].isna().all()
     assert {"naswot", "synflow", "num_params"} <= set(nas.results.rank_signals(run)["signal"])
-    assert len(signals_of(run.folder.read_study())) == 1, "the two reference networks are not judged"
+    judged = run.trials["origin"] == "sampler"  # and not the reference networks
+    assert len(signals_of(run.folder.read_study())) == judged.sum() < 3
     page = tmp_path / "report.html"
     write_report(run, page)
     assert "naswot" in page.read_text()

@@ -149,6 +149,12 @@ def _walk(spec: ArchSpec, num_classes: int, in_channels: int, image_size: int | 
         yield count
 
 
+def depth(spec: ArchSpec) -> int:
+    """Return how many convolutions stand one behind the other; squeeze-excitation and the classifier do not count."""
+    in_blocks = sum(1 + block.expands + (block.kind == "mbconv") for block in spec.blocks())
+    return 1 + in_blocks + 1
+
+
 def stage_params(stage: StageSpec, in_channels: int) -> int:
     """Return the learnable parameters of one stage that `in_channels` come into."""
     count = _Count(image_size=1)

@@ -15,9 +15,11 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import SearchSettings
+from nas.errors import invalid
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.step_features import StepShape
+from nas.evaluation.table import TABLE_METRICS, Table, TabularSpace, read_table
 from nas.evaluation.timing_history import TimingHistory
 from nas.execution import (
     Executor,
@@ -35,6 +37,7 @@ from nas.execution.progress import make_display
 from nas.execution.sharing import Others
 from nas.execution.tally import duration
 from nas.optimization.objectives import Objective, get_objective
+from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signal
 from nas.optimization.samplers import make_sampler
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
 from nas.optimization.storage.opening import open_storage
@@ -83,11 +86,16 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     sampler(0)  # says at once what is wrong with it
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
-    factory, manifest = _prepare(settings, space, fidelity, target)
-    factory = replace(factory, timings=folder.timings_path)
+    factory: ProxyFactory | Table
+    if settings.table is not None:
+        factory, manifest = _prepare_table(settings, settings.table, space, objective)
+    else:
+        factory, manifest = _prepare(settings, space, fidelity, target)
+        factory = replace(factory, timings=folder.timings_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
     storage = _storage(settings, manifest)
+    prefilter = _prefilter(settings, factory, manifest)
     with ExitStack() as stack:
         executor = stack.enter_context(_executor(settings, factory))
         # Everything has been checked: from here on things are written.
@@ -99,10 +107,10 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             manifest = folder.manifest  # the run stays what it was begun as
         study, others = stack.enter_context(_study(settings, folder, storage, objective, manifest))
         note_sitting(study, settings.budget)
-        console.print(f"Searching {space.name} on {settings.data}; results in {cli.short_path(folder.path)}")
+        console.print(f"Searching {space.name} on {manifest.data}; results in {cli.short_path(folder.path)}")
         if settings.storage is not None:
             console.print(f"Join it elsewhere with: --storage {redacted(settings.storage)} --study {settings.study}")
-        display = stack.enter_context(make_display())
+        display = stack.enter_context(make_display(objective=objective))
         written, warned = time.monotonic(), False
 
         def on_event(event: Event) -> None:
@@ -129,6 +137,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             prescreen=_prescreen(settings, factory, manifest),
             others=others,
             noise_repeats=settings.noise_repeats,
+            prefilter=prefilter,
         )
         return write_tables(folder, study, manifest), finished
 
@@ -165,7 +174,8 @@ def _folder(settings: SearchSettings) -> RunFolder:
         return RunFolder.open(settings.resume)
     if settings.study is not None and settings.out is None:
         return RunFolder.unused(Path("results") / default_driver_name(settings.study))
-    return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, settings.data))
+    data = settings.data if settings.table is None else settings.table.stem
+    return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, data))
 
 
 def _storage(settings: SearchSettings, manifest: Manifest) -> BaseStorage | None:
@@ -219,6 +229,7 @@ def _prepare(
         timing_device=timing_device,
         setup=settings.step_setup(),
         target_device=target,
+        signals=settings.signals or (),
     )
     manifest = Manifest.collect(
         space,
@@ -238,8 +249,34 @@ def _prepare(
     return factory, manifest
 
 
-def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Manifest) -> Prescreen | None:
-    if settings.max_step_time is None:
+def _prepare_table(
+    settings: SearchSettings, path: Path, space: SearchSpace, objective: Objective
+) -> tuple[Table, Manifest]:
+    """Read a table of measured networks, and say what a run in it is made from. No torch."""
+    unknown = [metric for metric in objective.metrics if metric not in TABLE_METRICS]
+    if unknown:
+        rule = "one of what a table says, such as accuracy-macs"
+        raise invalid("objective", rule, objective.name, f"It holds no {unknown[0]}.")
+    table = read_table(path, space)
+    assert isinstance(space, TabularSpace), "read_table refuses others"
+    manifest = Manifest.collect(
+        space,
+        data=table.name,
+        data_fingerprint=table.digest,
+        num_classes=space.num_classes,
+        in_channels=space.in_channels,
+        objective=settings.objective,
+        fidelity="looked up",
+        seed=settings.seed,
+        settings=settings.to_dict(),
+        device="cpu",
+        step="none",
+    )
+    return table, manifest
+
+
+def _prescreen(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prescreen | None:
+    if settings.max_step_time is None or isinstance(factory, Table):
         return None
     setup = settings.step_setup()
     shape = StepShape(setup.batch_size, manifest.num_classes, manifest.in_channels, setup.image_size)
@@ -249,9 +286,22 @@ def _prescreen(settings: SearchSettings, factory: "ProxyFactory", manifest: Mani
     return Prescreen(TimingHistory(shape), settings.max_step_time)
 
 
-def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
-    if settings.workers == 0:
+def _prefilter(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prefilter | None:
+    rule = settings.prefilter_rule()
+    if rule is None:
+        return None
+    if rule.signal in TRIVIAL_SIGNALS or isinstance(factory, Table):
+        shape = {"num_classes": manifest.num_classes, "in_channels": manifest.in_channels}
+        return Prefilter(rule.keep, trivial_signal(rule.signal, **shape))
+    scorer = factory.scorer(rule.signal)
+    return Prefilter(rule.keep, lambda spec: scorer(spec)[rule.signal])
+
+
+def _executor(settings: SearchSettings, factory: "ProxyFactory | Table") -> Executor:
+    if settings.workers == 0 or (settings.workers is None and isinstance(factory, Table)):
         return InProcessExecutor(factory)
+    if isinstance(factory, Table):
+        return WorkerPool(factory, worker_environments("cpu", settings.workers or 1))
     from nas.evaluation.device import num_devices
 
     kind, _, _ = factory.device.partition(":")
@@ -266,7 +316,11 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
 
 def describe(status: Status) -> str:
     """Return where a search stands in a few lines."""
-    best = "none yet" if status.best_reward is None else f"reward {status.best_reward:.4f}"
+    best = "none yet"
+    if status.best_reward is not None:
+        best = f"reward {status.best_reward:.4f}"
+    elif status.best_accuracy is not None:
+        best = f"accuracy {status.best_accuracy:.4f}"
     lines = {
         "Search": f"{status.state}, {cli.short_path(status.run)}",
         "Candidates": f"{status.measured + status.failed} of {status.budget}: "

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, astuple, dataclass, field, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -60,6 +61,10 @@ class BlockSpec:
     def has_residual(self) -> bool:
         """Whether the input is added to the output: same size and same channels."""
         return self.stride == 1 and self.in_channels == self.out_channels
+
+
+_BLOCK_VALUES = attrgetter(*(f.name for f in fields(BlockSpec)))
+"""A block as a tuple; dataclasses.astuple copies deeply and takes ten times as long, on every ask of a search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ class ArchSpec:
         canonical = [
             self.stem_channels,
             self.stem_stride,
-            [astuple(block) for block in self.blocks()],
+            [_BLOCK_VALUES(block) for block in self.blocks()],
             self.head_channels,
             self.dropout,
             self.stochastic_depth,

@@ -35,6 +35,8 @@ searches = st.builds(
     target_device=st.none() | st.just(Path("devices/h100.json")),
     noise_repeats=st.integers(0, 1000),
     max_step_time=st.none() | st.floats(0.1, 10),
+    signals=st.none() | st.just(("naswot", "grad_norm")),
+    prefilter=st.none() | st.just("depth:0.5"),
     out=st.none() | st.just(Path("somewhere")),
 )
 
@@ -44,6 +46,12 @@ def test_search_settings_survive_the_manifest(settings):
     settings.check()
     plain = json.loads(json.dumps(settings.to_dict()))
     assert SearchSettings.from_dict(plain) == replace(settings, out=None, resume=None)
+
+
+def test_a_table_survives_the_manifest():
+    settings = SearchSettings(table=Path("tables/small.csv"), objective="accuracy-macs", workers=2)
+    settings.check()
+    assert SearchSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 def test_what_belongs_to_one_call_is_not_part_of_the_run():
@@ -84,6 +92,10 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
         ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),
+        ({"signals": ("naswot", "sinflow")}, "`signals` must be known, got 'sinflow'. Did you mean 'synflow'"),
+        ({"prefilter": "macs"}, "`prefilter` must be SIGNAL:KEEP"),
+        ({"table": Path("a.csv"), "prefilter": "naswot:0.5"}, "`prefilter` must be in closed form with a table"),
+        ({"table": Path("a.csv"), "signals": ("naswot",)}, "`table and signals` must be given one at a time"),
     ],
 )
 def test_bad_search_settings(change, message):

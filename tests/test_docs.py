@@ -25,6 +25,7 @@ from nas.results.architectures import ARCHITECTURE_DTYPES
 from nas.results.comparison import COMPARISON_DTYPES
 from nas.results.frame import COLUMN_DTYPES
 from nas.results.references import REFERENCE_DTYPES
+from nas.results.signals import SIGNAL_DTYPES
 from tests.running import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,6 +172,7 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
         ("results/README.md", "## Columns of the table of architectures", ARCHITECTURE_DTYPES),
         ("docs/results_in_pandas.md", "## Against the reference networks", REFERENCE_DTYPES),
         ("docs/results_in_pandas.md", "## Several runs", COMPARISON_DTYPES),
+        ("docs/results_in_pandas.md", "## Which signals rank", SIGNAL_DTYPES),
     ],
 )
 def test_the_columns_are_documented(page: str, heading: str, dtypes: dict[str, str]) -> None:

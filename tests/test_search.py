@@ -18,9 +18,10 @@ import nas.results
 from nas import ArchSpec
 from nas.config import SearchSettings
 from nas.models import build_model
-from nas.optimization.trials import ARCH_ID, candidates
+from nas.optimization.trials import ARCH_ID, candidates, signals_of
 from nas.results.folder import RunFolder
 from nas.results.frame import COLUMN_DTYPES
+from nas.results.report import write_report
 from nas.search import main, search
 from tests.data.making import write_parquet
 from tests.execution.support import is_alive
@@ -383,3 +384,15 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, len(err.splitlines())) == (2, "", 1)
     assert everything_in(tmp_path) == {}
+
+
+def test_signals_are_columns_and_the_report_holds_them_against_the_trivial_ones(data, tmp_path):
+    run, _ = find(data, tmp_path / "run", budget=3, signals=("naswot", "synflow"), prefilter="grad_norm:0.5")
+    assert run.trials[["signal_naswot", "signal_synflow"]].notna().all(axis=None)
+    assert run.trials["signal_grad_norm"].isna().all()
+    assert {"naswot", "synflow", "num_params"} <= set(nas.results.rank_signals(run)["signal"])
+    judged = run.trials["origin"] == "sampler"  # and not the reference networks
+    assert len(signals_of(run.folder.read_study())) == judged.sum() < 3
+    page = tmp_path / "report.html"
+    write_report(run, page)
+    assert "naswot" in page.read_text()

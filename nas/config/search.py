@@ -10,8 +10,19 @@ import tyro
 
 from nas.config.checks import check_seed, check_val_images
 from nas.errors import did_you_mean, invalid
+from nas.evaluation.measurement import SIGNAL_NAMES
 from nas.evaluation.step_setup import StepSetup
+from nas.optimization.prefilter import PrefilterRule
 from nas.optimization.storage.address import redacted
+
+_PATHS = ("table", "target_device")
+"""Settings of a manifest that are paths."""
+
+_OF_TRAINING = (
+    *("data", "fidelity", "device", "timing_device", "val_images", "target_device", "max_step_time"),
+    *("signals", "step_batch_size", "step_image_size", "step_dtype", "step_memory_format", "step_mode"),
+)
+"""Settings that a search in a table has no use for."""
 
 _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
@@ -34,6 +45,7 @@ class SearchSettings:
     Examples:
         python -m nas.search --budget 200
         python -m nas.search --data path/to/images --device cuda:0
+        python -m nas.search --space nas_bench_macro --table nas_bench_macro.csv --objective accuracy-macs
         python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
@@ -41,13 +53,17 @@ class SearchSettings:
     budget: int = 200
     """Number of candidates to evaluate. Candidates equal to an earlier one are free."""
     space: str = "efficientnet_v2_tiny"
-    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), or your own as
-    package.module:attribute."""
+    """Search space: efficientnet_v2_tiny (for 28 to 64 pixels), efficientnet_v2 (the paper's), nas_bench_macro, or your
+    own as package.module:attribute."""
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
     (also with train/ and val/), or a Hugging Face image parquet folder."""
-    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward}")] = "pareto"
-    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper."""
+    table: Path | None = None
+    """CSV file of networks that were measured before, for a space such as nas_bench_macro: candidates are looked up in
+    it and nothing is trained or timed."""
+    objective: Annotated[str, tyro.conf.arg(metavar="{pareto,reward,accuracy-macs}")] = "pareto"
+    """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper.
+    accuracy-macs: accuracy and multiply-adds at once."""
     sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
     """How candidates are proposed; random is the paper's, aging is regularised evolution."""
     fidelity: str = DEFAULT_FIDELITY
@@ -94,6 +110,11 @@ class SearchSettings:
     """Seconds to wait for a storage that is out of reach before the search ends."""
     driver_timeout: float = 60.0
     """Seconds without a sign of life after which the other drivers take a driver for gone and go on with its trials."""
+    signals: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="{naswot,synflow,grad_norm} ...")] = None
+    """Training-free scores to record of each candidate."""
+    prefilter: str | None = None
+    """SIGNAL:KEEP, for example macs:0.5: of what the sampler proposes only that share is evaluated, the highest by
+    params, macs, depth or a training-free score. By default all is."""
     out: Path | None = None
     """Folder of the run, new or empty. By default results/ and a name from time, space and data."""
     resume: Path | None = None
@@ -122,6 +143,12 @@ class SearchSettings:
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
             raise invalid("target_device and step settings", "given one at a time", self.step_words(), todo)
+        for name in self.signals or ():
+            if name not in SIGNAL_NAMES:
+                raise invalid("signals", "known", name, did_you_mean(name, SIGNAL_NAMES))
+        self.prefilter_rule()
+        if self.table is not None:
+            self._check_table()
         folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
         given = [name for name, folder in folders.items() if folder is not None]
         if len(given) > 1:
@@ -143,6 +170,21 @@ class SearchSettings:
         own = {name: getattr(self, name) for name in _OF_THE_MACHINE}
         return replace(study, **own)
 
+    def _check_table(self) -> None:
+        defaults = {f.name: f.default for f in fields(self)}
+        for name in _OF_TRAINING:
+            if getattr(self, name) != defaults[name]:
+                todo = f"Nothing is trained or timed with a table: leave out the one or the other ({name})."
+                raise invalid(f"table and {name}", "given one at a time", str(getattr(self, name)), todo)
+        rule = self.prefilter_rule()
+        if rule is not None and rule.signal in SIGNAL_NAMES:
+            todo = "Without data no network can be scored: choose params, macs or depth."
+            raise invalid("prefilter", "in closed form with a table", self.prefilter, todo)
+
+    def prefilter_rule(self) -> PrefilterRule | None:
+        """Return which proposals are evaluated; None for all. Raise InvalidInputError for what is no rule."""
+        return None if self.prefilter is None else PrefilterRule.parse(self.prefilter)
+
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""
         return StepSetup(**self._step())
@@ -161,7 +203,7 @@ class SearchSettings:
         """Return plain JSON types for the manifest, without those that are no part of the search."""
         plain = {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
         plain["storage"] = None if self.storage is None else redacted(self.storage)
-        return {**plain, "target_device": None if self.target_device is None else str(self.target_device)}
+        return {**plain, **{name: None if plain[name] is None else str(plain[name]) for name in _PATHS}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
@@ -170,5 +212,12 @@ class SearchSettings:
         for key in plain:
             if key not in known:
                 raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
-        target = plain.get("target_device")
-        return cls(**{**plain, "target_device": None if target is None else Path(target)})
+        paths = {name: plain.get(name) for name in _PATHS}
+        signals = plain.get("signals")
+        return cls(
+            **{
+                **plain,
+                **{name: None if path is None else Path(path) for name, path in paths.items()},
+                "signals": None if signals is None else tuple(signals),
+            }
+        )

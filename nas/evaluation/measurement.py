@@ -7,16 +7,16 @@ from typing import Any
 from nas.errors import invalid
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One candidate, measured. Field names are the columns of trials.csv; units end them.
 
-    Fields with a default came later: journals of earlier runs lack them, and None says that nobody recorded it.
+    None says that something was not measured or, in journals of earlier runs, that nobody recorded it.
 
     Attributes:
         accuracy: Top-1 on the validation split, 0 to 1; higher is better.
-        accuracy_stderr: Standard error of `accuracy` from the size of the validation split alone; tables add that of
-            the seed.
+        accuracy_stderr: Standard error of `accuracy` from the size of the validation split alone, to which tables of
+            candidates add that of the seed; of one from a table of measured networks, from the spread of its trainings.
         train_loss: Mean training loss of the last tenth of the steps, lower is better.
         step_time_s: Median over blocks of the seconds of a step (forward, loss, backward, optimizer); lower is better.
         step_time_spread_s: Interquartile range over blocks.
@@ -29,7 +29,7 @@ class Measurement:
         num_macs: Multiply-adds of one forward pass of one image at `step_image_size`.
         peak_memory_bytes: Most memory held while timing steps beyond what was held before; None where the platform
             does not tell.
-        fidelity: As `Fidelity` writes it.
+        fidelity: As `Fidelity` writes it, or how many trainings of which table it is the mean of.
         seed: Seed of initialisation, data order and augmentation.
         device: Where it was trained, for example "cpu" or "cuda:0".
         device_name: Of that hardware, for example "NVIDIA H100".
@@ -58,33 +58,38 @@ class Measurement:
         paused_s: Of `wall_s`, seconds that counting, training and validation waited for timings of other processes.
         num_timings: How many times it was timed: twice where the first time was not what others let expect, 0 where
             the timing was kept from before or is predicted.
-        timing_source: "measured", or for example "predicted on NVIDIA H100".
+        timing_source: "measured", "not measured", or for example "predicted on NVIDIA H100".
         timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
         val_loss: Mean cross-entropy on the validation split, without label smoothing; lower is better.
+        signal_naswot: Training-free score, see `nas.evaluation.signals`; higher is better. None where it was not asked
+            for or is not finite; likewise the others.
+        signal_synflow: Likewise.
+        signal_grad_norm: Likewise.
+        signals_s: Of `wall_s`, seconds spent on them.
     """
 
     accuracy: float
     accuracy_stderr: float
-    train_loss: float
-    step_time_s: float
-    step_time_spread_s: float
-    relative_step_time: float
-    relative_step_time_spread: float
-    step_batch_size: int
-    step_image_size: int
+    train_loss: float | None = None
+    step_time_s: float | None = None
+    step_time_spread_s: float | None = None
+    relative_step_time: float | None = None
+    relative_step_time_spread: float | None = None
+    step_batch_size: int | None = None
+    step_image_size: int | None = None
     num_params: int
     relative_params: float
     num_macs: int
-    peak_memory_bytes: int | None
+    peak_memory_bytes: int | None = None
     fidelity: str
-    seed: int
-    device: str
-    device_name: str
-    dtype: str
-    torch_version: str
-    train_s: float
-    timing_s: float
-    wall_s: float
+    seed: int | None = None
+    device: str | None = None
+    device_name: str | None = None
+    dtype: str | None = None
+    torch_version: str | None = None
+    train_s: float = 0.0
+    timing_s: float = 0.0
+    wall_s: float = 0.0
     step_time_low_s: float | None = None
     step_time_high_s: float | None = None
     relative_step_time_low: float | None = None
@@ -107,6 +112,10 @@ class Measurement:
     timing_source: str = "measured"
     timing_error_fraction: float | None = None
     val_loss: float | None = None
+    signal_naswot: float | None = None
+    signal_synflow: float | None = None
+    signal_grad_norm: float | None = None
+    signals_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -122,3 +131,7 @@ class Measurement:
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )
         return cls(**plain)
+
+
+SIGNAL_NAMES = tuple(f.name.removeprefix("signal_") for f in fields(Measurement) if f.name.startswith("signal_"))
+"""The training-free scores that there are."""

@@ -1,9 +1,11 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +17,7 @@ from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.lease import Lease, open_lease
 from nas.evaluation.measurement import Measurement
+from nas.evaluation.signals.scorer import Scorer
 from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_setup import StepSetup
 from nas.evaluation.step_time import StepTimer
@@ -53,6 +56,7 @@ class ProxyFactory:
         setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
         timings: File in which timings are kept and looked up; None for nowhere.
         target_device: Whose step times are predicted instead of this machine's measured.
+        signals: Names of the training-free scores to record.
     """
 
     data: str
@@ -66,6 +70,7 @@ class ProxyFactory:
     setup: StepSetup | None = None
     timings: Path | None = None
     target_device: DeviceProfile | None = None
+    signals: tuple[str, ...] = ()
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
@@ -85,7 +90,16 @@ class ProxyFactory:
             step_times=self._step_times(dataset, timing_device, lease if same else _device_lease(timing_device)),
             step_image_size=self.setup.image_size if self.setup is not None else None,
             recipe=self.recipe,
+            signals=self.signals,
         )
+
+    def scorer(self, signal: str) -> Scorer:
+        """Return what scores networks in the process that calls this, on its CPU and one thread."""
+        torch.set_num_threads(1)
+        dataset = load_dataset(
+            self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
+        )
+        return Scorer(dataset, (signal,))
 
     def _step_times(self, dataset: Dataset, device: torch.device, lease: Lease) -> StepTimes:
         """Return what times steps on a device under its lease, or predicts them for another."""
@@ -122,6 +136,7 @@ class ProxyEvaluator:
         step_times: Says what a step takes.
         step_image_size: At which multiply-adds are counted; None means each network's own training size.
         recipe: Of proxy training.
+        signals: Names of the training-free scores to record.
     """
 
     def __init__(
@@ -134,10 +149,12 @@ class ProxyEvaluator:
         step_times: StepTimes,
         step_image_size: int | None = None,
         recipe: Recipe = PROXY_RECIPE,
+        signals: Sequence[str] = (),
     ) -> None:
         self.dataset, self.device, self.recipe = dataset.to(device), device, recipe
         self.step_times = step_times
         self._lease, self._step_image_size = lease, step_image_size
+        self._scorer = Scorer(self.dataset, signals) if signals else None
         self._reference_params = count_params(self._build(reference))
 
     def __call__(self, job: Job) -> Measurement:
@@ -150,6 +167,7 @@ class ProxyEvaluator:
         start, paused_s = time.perf_counter(), self._lease.paused_s
         with self._lease.shared():
             num_params, num_macs = self._count(job.spec)
+            signals = self._score(job.spec)
         timed_from = time.perf_counter()
         step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
@@ -174,7 +192,16 @@ class ProxyEvaluator:
             wall_s=end - start,
             paused_s=self._lease.paused_s - paused_s,
             **step_time,
+            **signals,
         )
+
+    def _score(self, spec: ArchSpec) -> dict[str, Any]:
+        """Return the fields of the training-free scores that were asked for, none in most searches."""
+        if self._scorer is None:
+            return {}
+        start = time.perf_counter()
+        scores = self._scorer(spec)
+        return {f"signal_{name}": score for name, score in scores.items()} | {"signals_s": time.perf_counter() - start}
 
     def _count(self, spec: ArchSpec) -> tuple[int, int]:
         """Return parameters and multiply-adds."""

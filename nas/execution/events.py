@@ -59,7 +59,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A trial outside the space's bounds by `excess` was told so; free."""
+    """A trial outside the space's bounds by `excess`, or kept out by the prefilter, was told so; free."""
 
     number: int
     excess: float

@@ -40,6 +40,7 @@ from nas.execution.sharing import Others
 from nas.execution.signals import StopSignals
 from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
+from nas.optimization.prefilter import Prefilter
 from nas.optimization.trials import (
     ARCH,
     FAIL_REASON,
@@ -47,6 +48,8 @@ from nas.optimization.trials import (
     candidates,
     describe,
     measurement_of,
+    note_signal,
+    signals_of,
     spec_of,
     take,
     tell_failed,
@@ -84,6 +87,7 @@ def search_loop(
     prescreen: Prescreen | None = None,
     others: Others | None = None,
     noise_repeats: int = 0,
+    prefilter: Prefilter | None = None,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -109,6 +113,7 @@ def search_loop(
             the budget is met by all together.
         noise_repeats: How many times measured candidates are trained again with other seeds, in all; free. See
             `NoiseRepeats`.
+        prefilter: Which of the sampler's proposals are passed over, going by a cheap signal; None for none.
 
     Returns:
         How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
@@ -131,11 +136,14 @@ def search_loop(
             on_event=on_event,
             common_seed=common_seed,
             prescreen=prescreen,
+            prefilter=prefilter,
             ledger=Ledger.read(study),
             drafts=Drafts(study),
             others=others,
             noise=NoiseRepeats.of(study, space, noise_repeats),
         )
+        if prefilter is not None:
+            prefilter.resume(signals_of(study))
         past = tuple(_past(study))
         for candidate in past:
             search.learn(candidate)
@@ -169,6 +177,7 @@ class _Search:
     on_event: Callable[[Event], None]
     common_seed: bool
     prescreen: Prescreen | None
+    prefilter: Prefilter | None
     ledger: Ledger
     drafts: Drafts
     others: Others | None
@@ -181,7 +190,9 @@ class _Search:
     def learn(self, candidate: Measured | Failed) -> None:
         """Let the prescreen know what a candidate's step took."""
         if self.prescreen is not None and isinstance(candidate, Measured):
-            self.prescreen.add(candidate.spec, candidate.measurement.relative_step_time)
+            relative_step_time = candidate.measurement.relative_step_time
+            assert relative_step_time is not None, "a search with a limit on step times measures them"
+            self.prescreen.add(candidate.spec, relative_step_time)
 
     def _excess(self, spec: ArchSpec) -> float:
         """Return how far a candidate is outside the space's bounds, or beyond the prescreen's limit."""
@@ -306,8 +317,20 @@ class _Search:
                 self.others.own(trial)
             self.repeats.setdefault(key, []).append(self.drafts.add(TrialState.RUNNING))
             self.ledger.count_free()
+        elif origin == "sampler" and (excess := self._shortfall(trial, spec)) > 0:
+            tell_outside(self.drafts.study, trial, excess)
+            self.ledger.count_free()
+            self.on_event(Outside(self.drafts.added_number, excess))
         else:
             self.ledger.count_waiting(self.drafts.add(TrialState.WAITING).number, key)
+
+    def _shortfall(self, trial: Trial, spec: ArchSpec) -> float:
+        """Return by how much the prefilter's signal is too low, and keep the signal; 0 or less is evaluated."""
+        if self.prefilter is None:
+            return 0.0
+        signal, shortfall = self.prefilter.judge(spec)
+        note_signal(trial, signal)
+        return shortfall
 
     def _take_waiting(self) -> None:
         """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""

@@ -26,6 +26,7 @@ from nas.execution.events import (
     Stopping,
 )
 from nas.execution.tally import Tally, describe_measurement, duration
+from nas.optimization.objectives import PARETO, Objective
 
 _NUM_RECENT = 5
 
@@ -42,18 +43,23 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def make_display(console: Console | None = None) -> Display:
-    """Return a live display if `console` (by default one on stderr) is a terminal, else plain lines."""
+def make_display(console: Console | None = None, objective: Objective = PARETO) -> Display:
+    """Return a live display if `console` (by default one on stderr) is a terminal, else plain lines.
+
+    Args:
+        console: Where to write.
+        objective: Says what the front is made of and which candidate is the best.
+    """
     console = console or Console(stderr=True)
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return LiveDisplay(console, objective) if console.is_terminal else PlainDisplay(console, objective)
 
 
 class PlainDisplay:
     """One line for each candidate that ends."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, objective: Objective = PARETO) -> None:
         self._console = console
-        self._tally = Tally()
+        self._tally = Tally(objective)
 
     def __call__(self, event: Event) -> None:
         self._tally.count(event)
@@ -73,9 +79,9 @@ class PlainDisplay:
 class LiveDisplay:
     """A bar, the state of the search and the last few candidates, redrawn in place. Log lines scroll above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, objective: Objective = PARETO) -> None:
         self._console = console
-        self._tally = Tally()
+        self._tally = Tally(objective)
         self._recent: deque[str] = deque(maxlen=_NUM_RECENT)
         self._running: dict[tuple[int, int], str] = {}  # by number and repeat
         self._notice: str | None = None

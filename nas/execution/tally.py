@@ -1,24 +1,26 @@
 """What a display says about a search: counts, pace, the best candidate, the size of the front."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nas.evaluation.measurement import Measurement
 from nas.execution.events import Elsewhere, Event, Failed, Measured, Opened, Outside, Repeated, Started
-from nas.optimization.objectives import PARETO
+from nas.optimization.objectives import PARETO, Objective
 
 
 @dataclass(slots=True)
 class Front:
-    """The non-dominated measurements in accuracy, relative step time and parameters; ties are kept."""
+    """The non-dominated measurements in what an objective's front is made of; ties are kept."""
 
+    objective: Objective = PARETO
     points: list[tuple[float, ...]] = field(default_factory=list)
 
     def add(self, measurement: Measurement) -> None:
         """Take in one measurement, in time proportional to the front."""
-        values = zip(PARETO.values(measurement), PARETO.directions, strict=True)
-        point = tuple(-value if direction == "maximize" else value for value, direction in values)
+        values = ((getattr(measurement, column), way) for column, way in self.objective.front.items())
+        point = tuple(-value if way == "max" else value for value, way in values)
         if not any(_dominates(other, point) for other in self.points):
             self.points = [other for other in self.points if not _dominates(point, other)]
             self.points.append(point)
@@ -40,9 +42,10 @@ class Tally:
         num_measured: Candidates measured, earlier sittings included; likewise `num_failed`.
         num_running: Candidates under way.
         num_free: Repeats and trials outside the bounds in this sitting.
-        best: The measured candidate with the highest reward.
+        best: The measured candidate that is highest in what the objective says.
     """
 
+    objective: Objective = PARETO
     clock: Callable[[], float] = time.monotonic
     budget: int = 0
     num_measured: int = 0
@@ -50,9 +53,12 @@ class Tally:
     num_running: int = 0
     num_free: int = 0
     best: Measured | None = None
-    front: Front = field(default_factory=Front)
+    front: Front = field(init=False)
     _began: float = 0.0
     _done_before: int = 0
+
+    def __post_init__(self) -> None:
+        self.front = Front(self.objective)
 
     def count(self, event: Event) -> None:
         match event:
@@ -77,8 +83,11 @@ class Tally:
             return
         self.num_measured += 1
         self.front.add(event.measurement)
-        if self.best is None or event.reward > self.best.reward:
+        if self.best is None or self._rank(event) > self._rank(self.best):
             self.best = event
+
+    def _rank(self, event: Measured) -> float:
+        return event.reward if self.objective.best_by == "reward" else event.measurement.accuracy
 
     @property
     def num_done(self) -> int:
@@ -113,7 +122,9 @@ def duration(seconds: float | None) -> str:
 def describe_measurement(event: Measured) -> str:
     """Return the facts of one measured candidate in a line."""
     m = event.measurement
-    return (
-        f"accuracy {m.accuracy:.3f} ±{m.accuracy_stderr:.3f}  step {m.step_time_s * 1e3:.1f} ms "
-        f"({m.relative_step_time:.2f}x)  {m.num_params / 1e6:.2f} M params  reward {event.reward:.4f}"
-    )
+    facts = [f"accuracy {m.accuracy:.3f} ±{m.accuracy_stderr:.3f}"]
+    if m.step_time_s is not None and m.relative_step_time is not None:
+        facts.append(f"step {m.step_time_s * 1e3:.1f} ms ({m.relative_step_time:.2f}x)")
+    facts.append(f"{m.num_params / 1e6:.2f} M params")
+    facts.append(f"{m.num_macs / 1e6:.1f} M MACs" if math.isnan(event.reward) else f"reward {event.reward:.4f}")
+    return "  ".join(facts)

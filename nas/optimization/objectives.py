@@ -1,5 +1,7 @@
-"""What a study optimises: three objectives at once, or the paper's scalar reward."""
+"""What a study optimises: several objectives at once, or the paper's scalar reward."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,28 +41,48 @@ def reward(
 class Objective:
     """Attributes:
     name: As `--objective` takes it.
-    metrics: One or more of accuracy, relative_step_time, num_params, reward.
+    metrics: One or more of accuracy, relative_step_time, num_params, num_macs, reward.
     directions: "maximize" or "minimize" for each metric, as Optuna spells them.
+    front: What a run's front is made of, column to "max" or "min"; accuracy is the first.
+    best_by: Column that says which of the front is the best; higher is better.
     """
 
     name: str
     metrics: tuple[str, ...]
     directions: tuple[Direction, ...]
+    front: Mapping[str, str]
+    best_by: Literal["reward", "accuracy"] = "reward"
 
     def values(self, measurement: Measurement) -> list[float]:
         """Return a measurement's value of each metric."""
         known = {**measurement.to_dict(), "reward": measurement_reward(measurement)}
-        return [float(known[metric]) for metric in self.metrics]
+        return [math.nan if known[metric] is None else float(known[metric]) for metric in self.metrics]
 
 
 def measurement_reward(measurement: Measurement) -> float:
-    """Return the paper's reward of a measured candidate; higher is better."""
+    """Return the paper's reward of a measured candidate; higher is better, NaN where no step time was measured."""
+    if measurement.relative_step_time is None:
+        return math.nan
     return reward(measurement.accuracy, measurement.relative_step_time, measurement.relative_params)
 
 
-PARETO = Objective("pareto", ("accuracy", "relative_step_time", "num_params"), ("maximize", "minimize", "minimize"))
-REWARD = Objective("reward", ("reward",), ("maximize",))
-OBJECTIVES = {objective.name: objective for objective in (PARETO, REWARD)}
+_FRONT = {"accuracy": "max", "relative_step_time": "min", "num_params": "min"}
+PARETO = Objective(
+    "pareto",
+    ("accuracy", "relative_step_time", "num_params"),
+    ("maximize", "minimize", "minimize"),
+    front=_FRONT,
+)
+REWARD = Objective("reward", ("reward",), ("maximize",), front=_FRONT)
+ACCURACY_MACS = Objective(
+    "accuracy-macs",
+    ("accuracy", "num_macs"),
+    ("maximize", "minimize"),
+    front={"accuracy": "max", "num_macs": "min"},
+    best_by="accuracy",
+)
+"""Of what is known without timing anything; the best is the most accurate."""
+OBJECTIVES = {objective.name: objective for objective in (PARETO, REWARD, ACCURACY_MACS)}
 
 
 def get_objective(name: str) -> Objective:

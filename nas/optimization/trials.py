@@ -5,7 +5,7 @@ A trial that is asked for ends as one of:
 - *measured* (COMPLETE): a candidate that was evaluated; its `Measurement` is a user attribute,
 - *failed* (FAIL with a reason): a candidate whose evaluation failed; it used up budget,
 - *repeat* (COMPLETE or FAIL, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
-- *outside* (PRUNED, constraint above 0): outside the space's bounds, never trained; free,
+- *outside* (PRUNED, constraint above 0): outside the space's bounds or kept out by a signal, never trained; free,
 - *passed on* (FAIL without a reason): its driver was lost, and a copy of it waits; free,
 - *interrupted* (FAIL with `interrupted`): was running when its driver ended, and nobody goes on with it; free.
 
@@ -43,6 +43,7 @@ PROPOSED_ORIGINS = ("sampler", "random")
 """The origins that are not the name of a reference network."""
 _SITTING = "sitting"
 _NOISE_REPEAT = "noise_repeat_"
+_SIGNAL = "prefilter_signal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,18 @@ def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
     """End a trial outside the space's bounds; samplers that know constraints learn from `excess`."""
     trial.set_constraint("bounds", excess)
     study.tell(trial, state=TrialState.PRUNED)
+
+
+def note_signal(trial: Trial, signal: float | None) -> None:
+    """Keep on a running trial by which signal it was judged before it was evaluated."""
+    trial.set_user_attr(_SIGNAL, signal)
+
+
+def signals_of(study: optuna.Study) -> list[float | None]:
+    """Return the signals that were noted; those of interrupted trials are not, which are judged again."""
+    trials = study.get_trials(deepcopy=False)
+    noted = (trial.user_attrs for trial in trials if _SIGNAL in trial.user_attrs)
+    return [attributes[_SIGNAL] for attributes in noted if INTERRUPTED not in attributes]
 
 
 def tell_interrupted(study: optuna.Study, trial: Trial) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nas.results.references import dominates_reference
     from nas.results.run import PARETO_OBJECTIVES, Run, load
     from nas.results.runs import Runs, load_all
+    from nas.results.signals import rank_signals
     from nas.results.ties import mark_ties
     from nas.results.volume import hypervolume
     from nas.results.write import write_tables
@@ -34,6 +35,7 @@ __all__ = [
     "load_all",
     "mark_ties",
     "pareto_front",
+    "rank_signals",
     "within",
     "write_tables",
 ]
@@ -54,6 +56,7 @@ _HOMES = {
     "load_all": "nas.results.runs",
     "mark_ties": "nas.results.ties",
     "pareto_front": "nas.optimization.pareto",
+    "rank_signals": "nas.results.signals",
     "within": "nas.results.choose",
     "write_tables": "nas.results.write",
 }

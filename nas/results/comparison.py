@@ -1,5 +1,6 @@
 """`compare`: which of two runs found more."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -40,29 +41,34 @@ def compare(run_a: Run, run_b: Run) -> pd.DataFrame:
     - `accuracy_within_step_time`: best accuracy among candidates that are no slower (relative_step_time) than the
       *other* run's best, which is the one with the highest reward; missing if there is none; higher is better,
     - `accuracy_within_num_params`: likewise among candidates with no more parameters than the other run's best,
-    - `hypervolume`: of accuracy, relative_step_time and num_params, up to the common reference point; higher is better,
+    - `hypervolume`: of the objectives of the runs' fronts, up to the common reference point; higher is better,
     - `num_on_joint_front`: candidates on the front of both runs together,
     - `reference_accuracy`, `reference_relative_step_time`, `reference_num_params`: the common reference point, the
-      worst value of each objective among all measured candidates of both runs.
+      worst value of each objective among all measured candidates of both runs. What is no objective is missing; a
+      front of others has columns for those.
 
     Raises:
-        InvalidInputError: If the runs' data, reference network, fidelity, timed step or the hardware that steps were
-            timed on differ, or a run has no measured candidate.
+        InvalidInputError: If the fronts are of different objectives, the runs' data, reference network, fidelity, timed
+            step or the hardware that steps were timed on differ, or a run has no measured candidate.
     """
     run_a.manifest.check_comparable(run_b.manifest)
-    runs = (run_a, run_b)
+    if run_a.objectives != run_b.objectives:
+        rule = f"one whose front is of the same ({', '.join(run_a.objectives)})"
+        raise invalid("objective", rule, run_b.manifest.objective, "Fronts of these runs do not compare.")
+    runs, objectives = (run_a, run_b), run_a.objectives
     measured = [run.trials[run.trials["state"] == "measured"] for run in runs]
     bests = [run.best for run in runs]  # raises where nothing was measured
     _check_hardware(*measured)
     both = pd.concat(measured, ignore_index=True)
-    point = _worst(both)
+    point = _worst(both, objectives)
     is_first = pd.Series([True] * len(measured[0]) + [False] * len(measured[1]))
-    first_on_front = is_first[pareto_front(both, PARETO_OBJECTIVES).index]
+    first_on_front = is_first[pareto_front(both, objectives).index]
     rows = []
     for name, run, mine, other_best, on_front in zip(
         run_names(runs), runs, measured, reversed(bests), (first_on_front, ~first_on_front), strict=True
     ):
-        as_fast = within(mine, relative_step_time=other_best["relative_step_time"])
+        timed = pd.notna(other_best["relative_step_time"])
+        as_fast = within(mine, relative_step_time=other_best["relative_step_time"]) if timed else mine.iloc[:0]
         as_small = within(mine, num_params=other_best["num_params"])
         rows.append(
             {
@@ -70,12 +76,13 @@ def compare(run_a: Run, run_b: Run) -> pd.DataFrame:
                 **_account(run, mine),
                 "accuracy_within_step_time": as_fast["accuracy"].max(),
                 "accuracy_within_num_params": as_small["accuracy"].max(),
-                "hypervolume": hypervolume(mine, PARETO_OBJECTIVES, point),
+                "hypervolume": hypervolume(mine, objectives, point),
                 "num_on_joint_front": int(on_front.sum()),
                 **{f"reference_{name}": value for name, value in point.items()},
             }
         )
-    return pd.DataFrame(rows)[list(COMPARISON_DTYPES)].astype(COMPARISON_DTYPES)
+    dtypes = COMPARISON_DTYPES | {f"reference_{name}": "float64" for name in objectives}
+    return pd.DataFrame(rows).reindex(columns=list(dtypes)).astype(dtypes)
 
 
 def _account(run: Run, measured: pd.DataFrame) -> dict[str, Any]:
@@ -90,10 +97,10 @@ def _account(run: Run, measured: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _worst(measured: pd.DataFrame) -> dict[str, float]:
+def _worst(measured: pd.DataFrame, objectives: Mapping[str, str]) -> dict[str, float]:
     """Return the worst value of each objective."""
-    worst = objective_costs(measured, PARETO_OBJECTIVES).max(axis=0) * signs(list(PARETO_OBJECTIVES.values()))
-    return dict(zip(PARETO_OBJECTIVES, worst.tolist(), strict=True))
+    worst = objective_costs(measured, objectives).max(axis=0) * signs(list(objectives.values()))
+    return dict(zip(objectives, worst.tolist(), strict=True))
 
 
 def _check_hardware(first: pd.DataFrame, second: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from nas.errors import invalid
 from nas.optimization.pareto import objective_costs
 from nas.optimization.trials import PROPOSED_ORIGINS
-from nas.results.run import PARETO_OBJECTIVES, Run
+from nas.results.run import Run
 
 REFERENCE_DTYPES = {
     "reference": "string",
@@ -22,8 +22,8 @@ REFERENCE_DTYPES = {
 def dominates_reference(run: Run) -> pd.DataFrame:
     """Return the candidates that dominate a reference network of the space, and by how much.
 
-    A candidate dominates a network if it is at least as good in accuracy, relative_step_time and num_params, and
-    better in one. Those are compared as measured: see `accuracy_gain_stderr` for the noise, and `mark_ties`.
+    A candidate dominates a network if it is at least as good in all of the run's `objectives`, and better in one. Those
+    are compared as measured: see `accuracy_gain_stderr` for the noise, and `mark_ties`.
 
     Returns:
         One row per reference network and candidate that dominates it; per reference network, highest gain first:
@@ -33,8 +33,9 @@ def dominates_reference(run: Run) -> pd.DataFrame:
         - `accuracy_gain`: its accuracy less the reference network's, 0 or more,
         - `accuracy_gain_stderr`: standard error of that from validation images and seed, as if the two had been
           validated on different images,
-        - `step_time_saving`: share of the reference network's relative step time that is saved, 0 to 1,
-        - `num_params_saving`: share of its parameters, 0 to 1.
+        - `step_time_saving`: share of the reference network's relative step time that is saved, at most 1; missing
+          where none was measured,
+        - `num_params_saving`: share of its parameters, at most 1.
 
     Raises:
         InvalidInputError: If no reference network was measured.
@@ -48,9 +49,9 @@ def dominates_reference(run: Run) -> pd.DataFrame:
             str(run.folder.path),
             "Search a space with references, and without --no-warm-start.",
         )
-    costs = objective_costs(measured, PARETO_OBJECTIVES)
+    costs = objective_costs(measured, run.objectives)
     found = []
-    for row, cost in zip(references.to_dict("records"), objective_costs(references, PARETO_OBJECTIVES), strict=True):
+    for row, cost in zip(references.to_dict("records"), objective_costs(references, run.objectives), strict=True):
         better = measured[(costs <= cost).all(axis=1) & (costs < cost).any(axis=1)]
         gains = pd.DataFrame(
             {

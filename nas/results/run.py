@@ -9,6 +9,7 @@ import pandas as pd
 
 from nas.errors import invalid
 from nas.html import html_table
+from nas.optimization.objectives import PARETO, get_objective
 from nas.optimization.pareto import pareto_front
 from nas.optimization.samplers import num_random_trials
 from nas.optimization.trials import candidates, spec_of
@@ -21,7 +22,8 @@ from nas.results.noise import Noise, measure_noise, seed_noise
 from nas.results.ties import mark_ties
 from nas.spec import ArchSpec
 
-PARETO_OBJECTIVES = {"accuracy": "max", "relative_step_time": "min", "num_params": "min"}
+PARETO_OBJECTIVES = dict(PARETO.front)
+"""What the front is made of unless the search's objective says otherwise."""
 
 
 class Run:
@@ -32,6 +34,9 @@ class Run:
         manifest: What it was made from and with.
         candidates: Optuna's trials behind the rows of `trials`, in the same order.
         trials: One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns.
+        objectives: What the front is made of, column to "max" or "min". They follow from the search's objective:
+            accuracy, relative_step_time and num_params unless that is made of others.
+        best_by: Column in which the best candidate is the highest, "reward" or "accuracy".
     """
 
     def __init__(self, folder: RunFolder, manifest: Manifest, study: optuna.Study) -> None:
@@ -41,14 +46,17 @@ class Run:
         self.trials = trials_frame(study)
         self._seed_noise = seed_noise(study)
         self._specs = {trial.number: spec_of(trial) for trial in self.candidates}
+        objective = get_objective(manifest.objective)
+        self.objectives = dict(objective.front)
+        self.best_by: str = objective.best_by
 
     @cached_property
     def pareto(self) -> pd.DataFrame:
-        """The measured candidates that none beats in accuracy, relative_step_time and num_params together, best
-        reward first; columns as in `trials`, and those of `mark_ties`.
+        """The measured candidates that none beats in all `objectives` together, the best first; columns as in
+        `trials`, and those of `mark_ties`. The best has the highest `best_by`.
         """
         measured = self.trials[self.trials["state"] == "measured"]
-        front = pareto_front(measured, PARETO_OBJECTIVES).sort_values("reward", ascending=False, kind="stable")
+        front = pareto_front(measured, self.objectives).sort_values(self.best_by, ascending=False, kind="stable")
         return mark_ties(front, self.trials)
 
     @cached_property
@@ -65,7 +73,7 @@ class Run:
 
     @property
     def best(self) -> "pd.Series[Any]":
-        """The row of the front with the highest reward.
+        """The row of the front with the highest `best_by`.
 
         Raises:
             InvalidInputError: If no candidate was measured.

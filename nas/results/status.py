@@ -23,7 +23,8 @@ class Status:
     measured: Candidates measured; likewise `failed`.
     under_way: Candidates being evaluated; 0 where no search runs.
     eta_s: Seconds to go at the pace since the search was started or resumed; None without one.
-    best_reward: The highest; None before the first measurement.
+    best_reward: The highest; None before the first measurement, and where the objective is without step times.
+    best_accuracy: Of the best candidate, which has that reward, or else the highest accuracy; None before the first.
     front_size: Candidates on the Pareto front.
     last_outcome_s: Seconds since a candidate was measured or failed; None before the first.
     noise: How the spread of candidates compares with their noise; None before the second measurement.
@@ -37,6 +38,7 @@ class Status:
     under_way: int
     eta_s: float | None
     best_reward: float | None
+    best_accuracy: float | None
     front_size: int
     last_outcome_s: float | None
     noise: Noise | None
@@ -64,7 +66,8 @@ def read_status(path: str | os.PathLike[str]) -> Status:
         failed=int(states.get("failed", 0)),
         under_way=num_under_way(study) if is_running else 0,
         eta_s=_eta_s(run.trials["ended_utc"], sitting, now) if is_running and sitting is not None else None,
-        best_reward=None if run.pareto.empty else float(run.best["reward"]),
+        best_reward=None if run.pareto.empty or run.best_by != "reward" else float(run.best["reward"]),
+        best_accuracy=None if run.pareto.empty else float(run.best["accuracy"]),
         front_size=len(run.pareto),
         last_outcome_s=(now - run.trials["ended_utc"].max()).total_seconds() if done else None,
         noise=run.noise,

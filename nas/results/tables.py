@@ -36,7 +36,7 @@ FRONT_COLUMNS = (
 
 
 def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the cells of a front such as `Run.pareto`, in the order of its rows.
+    """Return the cells of a front such as `Run.pareto`, in the order of its rows; "" where not measured.
 
     Behind the rank, = says that the reward and the best one differ by less than the noise, and ? that the candidate may
     be dominated; see `mark_ties`.
@@ -46,11 +46,10 @@ def front_rows(front: pd.DataFrame) -> list[tuple[str, ...]]:
             _rank(rank, row),
             str(row["number"]),
             f"{row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}",
-            f"{row['step_time_s'] * 1e3:.2f}",
-            f"{row['relative_step_time']:.2f} ({row['relative_step_time_spread']:.2f})",
+            *_step_cells(row),
             short_count(row["num_params"]),
             short_count(row["num_macs"]),
-            f"{row['reward']:.4f}",
+            "" if pd.isna(row["reward"]) else f"{row['reward']:.4f}",
             row["arch"],
         )
         for rank, row in enumerate(front.to_dict("records"), start=1)
@@ -63,6 +62,15 @@ def _rank(rank: int, row: Mapping[Hashable, Any]) -> str:
 
 
 RANK_MARKS = "= reward within noise of the best, ? may be dominated within noise"
+
+
+def _step_cells(row: Mapping[Hashable, Any]) -> tuple[str, str]:
+    if pd.isna(row["step_time_s"]):
+        return "", ""
+    return (
+        f"{row['step_time_s'] * 1e3:.2f}",
+        f"{row['relative_step_time']:.2f} ({row['relative_step_time_spread']:.2f})",
+    )
 
 
 def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
@@ -80,7 +88,7 @@ def front_table(front: pd.DataFrame, *, max_rows: int = 10) -> Table:
 
 def _predicted(front: pd.DataFrame) -> str:
     """Return what a front's title says about step times that were not measured."""
-    predicted = front[front["timing_source"].ne("measured").fillna(False)]
+    predicted = front[front["timing_source"].str.startswith("predicted").fillna(False).astype(bool)]
     if predicted.empty:
         return ""
     return (

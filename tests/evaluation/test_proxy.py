@@ -18,8 +18,9 @@ from nas.evaluation.device import physical_name
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.lease import Lease, lease_folder
-from nas.evaluation.measurement import Measurement
+from nas.evaluation.measurement import SIGNAL_NAMES, Measurement
 from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.signals.scorer import Scorer
 from nas.evaluation.timing_history import MIN_HISTORY
 from tests.evaluation.lease_player import lock_state
 from tests.running import start
@@ -66,7 +67,7 @@ def test_a_measurement_is_complete(evaluator, device):
         if isinstance(value, float | int):
             assert math.isfinite(value), field.name
             assert value >= 0, field.name
-        elif field.name not in ("peak_memory_bytes", "timing_error_fraction"):
+        elif field.name not in ("peak_memory_bytes", "timing_error_fraction") and not field.name.startswith("signal"):
             assert value, field.name
     cost = complexity(SMALL, num_classes=3, in_channels=1, image_size=SIZE)
     assert (found.num_params, found.num_macs, found.relative_params) == (cost.num_params, cost.num_macs, 1.0)
@@ -94,6 +95,17 @@ def test_the_same_job_gives_the_same_accuracy_whatever_came_between(evaluator):
     torch.manual_seed(12345)
     again = evaluator(replace(JOB, number=7))
     assert (again.accuracy, again.train_loss) == (first.accuracy, first.train_loss)
+
+
+def test_scores_are_recorded_and_change_nothing(data, device):
+    plain, scored = factory(data, device)(), factory(data, device, signals=SIGNAL_NAMES)()
+    first, second = plain(JOB), scored(JOB)
+    assert (second.accuracy, second.train_loss) == (first.accuracy, first.train_loss)
+    assert [getattr(first, f"signal_{name}") for name in SIGNAL_NAMES] == [None] * len(SIGNAL_NAMES)
+    expected = Scorer(scored.dataset, SIGNAL_NAMES)(SMALL)
+    assert {name: getattr(second, f"signal_{name}") for name in SIGNAL_NAMES} == expected
+    assert 0 < second.signals_s < second.wall_s
+    assert first.signals_s is None
 
 
 def test_the_same_job_gives_the_same_accuracy_in_a_fresh_process(data, tmp_path):

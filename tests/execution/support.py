@@ -23,6 +23,7 @@ from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
 from nas.execution.sharing import Others
 from nas.optimization.objectives import PARETO, Objective
+from nas.optimization.prefilter import Prefilter
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
 from nas.spec import ArchSpec, StageSpec
@@ -190,6 +191,7 @@ def search(
     prescreen: Prescreen | None = None,
     others: Others | None = None,
     noise_repeats: int = 0,
+    prefilter: Prefilter | None = None,
 ) -> Finished:
     return search_loop(
         study,
@@ -206,6 +208,7 @@ def search(
         prescreen=prescreen,
         others=others,
         noise_repeats=noise_repeats,
+        prefilter=prefilter,
     )
 
 

@@ -1,5 +1,6 @@
 """What a report says in numbers, as tables and records. Nothing here knows of pages or pictures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from nas.optimization.pareto import pareto_front
 from nas.optimization.trials import PROPOSED_ORIGINS
 from nas.results.importances import MIN_CANDIDATES, importance
-from nas.results.run import PARETO_OBJECTIVES, Run
+from nas.results.run import Run
 from nas.results.volume import dominated_volume
 
 MAX_VOLUMES = 500
@@ -53,16 +54,19 @@ def hypervolume_history(run: Run) -> pd.DataFrame:
     from the worst to the best value of each objective in the run, costs on a logarithmic scale.
     """
     rows = measured(run)
-    costs = _unit_costs(rows)
+    costs = _unit_costs(rows, run.objectives)
     ends = np.unique(np.linspace(1, len(rows), MAX_VOLUMES).astype(int)) if len(rows) > MAX_VOLUMES else None
-    volumes = [dominated_volume(costs[:end], np.ones(3)) for end in (range(1, len(rows) + 1) if ends is None else ends)]
+    volumes = [
+        dominated_volume(costs[:end], np.ones(costs.shape[1]))
+        for end in (range(1, len(rows) + 1) if ends is None else ends)
+    ]
     numbers = rows["number"].to_numpy()
     return pd.DataFrame({"number": numbers if ends is None else numbers[ends - 1], "hypervolume": volumes})
 
 
-def _unit_costs(rows: pd.DataFrame) -> NDArray[np.float64]:
-    """Return shape (N, 3): the objectives from 0, the best of the run, to 1, its worst."""
-    values = rows[list(PARETO_OBJECTIVES)].to_numpy(dtype=np.float64)
+def _unit_costs(rows: pd.DataFrame, objectives: Mapping[str, str]) -> NDArray[np.float64]:
+    """Return a row a candidate and a column an objective: from 0, the best of the run, to 1, its worst."""
+    values = rows[list(objectives)].to_numpy(dtype=np.float64)
     costs = np.column_stack([-values[:, 0], np.log(values[:, 1:])])
     if len(costs) == 0:
         return costs
@@ -72,9 +76,13 @@ def _unit_costs(rows: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def best_rewards(run: Run) -> pd.DataFrame:
-    """Return columns `number`, `reward` and `best` (so far; higher is better), a row a measured candidate."""
+    """Return columns `number`, `value` and `best` (so far), a row a measured candidate.
+
+    `value` is what tells the best candidate, the reward or else accuracy; higher is better.
+    """
     rows = measured(run)
-    return pd.DataFrame({"number": rows["number"], "reward": rows["reward"], "best": rows["reward"].cummax()})
+    value = rows[run.best_by].astype(float)
+    return pd.DataFrame({"number": rows["number"], "value": value, "best": value.cummax()})
 
 
 def choice_shares(run: Run) -> pd.DataFrame:
@@ -116,12 +124,12 @@ def importances(run: Run) -> pd.DataFrame:
     """
     rows = measured(run)
     if len(rows) < MIN_CANDIDATES:
-        return pd.DataFrame(columns=["choice", *PARETO_OBJECTIVES])
+        return pd.DataFrame(columns=["choice", *run.objectives])
     found = {
         objective: importance(run, objective).set_index("choice")["importance"]
         if rows[objective].nunique() > 1
         else 0.0
-        for objective in PARETO_OBJECTIVES
+        for objective in run.objectives
     }
     table = pd.DataFrame(found).fillna(0.0).rename_axis("choice").reset_index()
     return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
@@ -158,7 +166,7 @@ def step_time_noise(run: Run) -> StepTimeNoise:
         interval_widths=(widths / rows["relative_step_time"])[timed].dropna().to_numpy(dtype=np.float64),
         has_intervals=has_intervals,
         exclusive=float(recorded.astype(float).mean()) if len(recorded) else None,
-        predicted=float(1 - timed.mean()),
+        predicted=float(rows["timing_source"].str.startswith("predicted").fillna(False).mean()),
     )
 
 

@@ -16,14 +16,28 @@ from numpy.typing import NDArray
 from nas.models.tables import STAGE_COLUMNS, short_count, stage_rows
 from nas.results.report import facts
 from nas.results.report.colours import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
-from nas.results.run import PARETO_OBJECTIVES, Run
+from nas.results.run import Run
 
 MAX_POINTS = 1_000
 """Candidates on the front, and off it, that are drawn at most, an even choice of them: the page must stay small."""
 _MAX_STAGE_TABLES = 200
 
-PLANES = {"relative_step_time": "Relative step time", "num_params": "Parameters"}
-"""Costs that accuracy is shown against, and the titles of their axes."""
+_AXES = {"relative_step_time": "Relative step time", "num_params": "Parameters", "num_macs": "Multiply-adds"}
+
+
+def planes(run: Run) -> dict[str, str]:
+    """Return the costs that accuracy is shown against, and the titles of their axes."""
+    return {cost: _AXES[cost] for cost in run.objectives if cost != "accuracy"}
+
+
+def front_label(run: Run) -> str:
+    """Return what the front is called."""
+    return f"Front of {'two' if len(run.objectives) == 2 else 'three'} objectives"
+
+
+def best_label(run: Run) -> str:
+    """Return what the best candidate is called."""
+    return "Best reward (S)" if run.best_by == "reward" else "Most accurate (S)"
 
 
 def front(run: Run, cost: str) -> go.Figure:
@@ -34,19 +48,19 @@ def front(run: Run, cost: str) -> go.Figure:
     edge = facts.plane_front(run, cost)
     best = run.best
     known = facts.references(run)
-    figure = _figure(PLANES[cost], "Accuracy")
+    figure = _figure(_AXES[cost], "Accuracy")
     figure.add_scatter(
         x=edge[cost].astype(float), y=edge["accuracy"], mode="lines", name="Best in this plane", hoverinfo="skip",
         line={"color": BLUE, "width": 1, "dash": "dot", "shape": "hv"},
     )  # fmt: skip
     _add_points(figure, rest, cost, "Other candidates", [_short_hover(row) for row in _records(rest)],
                 marker={"color": GREY, "size": 5, "opacity": 0.55})  # fmt: skip
-    _add_points(figure, chosen, cost, "Front of three objectives", _hovers(run, chosen), bars=True,
+    _add_points(figure, chosen, cost, front_label(run), _hovers(run, chosen), bars=True,
                 marker={"color": SKY, "size": 7, "line": {"color": BLUE, "width": 1}})  # fmt: skip
     _add_points(figure, known, cost, "Reference networks", _hovers(run, known), bars=True,
                 marker={"color": GREEN, "size": 10, "symbol": "diamond"},
                 labels=[_escaped(_cut(str(name))) for name in known["origin"]])  # fmt: skip
-    _add_points(figure, best.to_frame().T, cost, "Best reward (S)", _hovers(run, best.to_frame().T),
+    _add_points(figure, best.to_frame().T, cost, best_label(run), _hovers(run, best.to_frame().T),
                 marker={"color": VERMILION, "size": 15, "symbol": "star"})  # fmt: skip
     ticks = log_ticks(rows[cost].astype(float))
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[tick_text(tick) for tick in ticks])
@@ -102,10 +116,16 @@ def _short_hover(row: dict[str, Any]) -> str:
     origin = "" if pd.isna(row["origin"]) or row["origin"] == "sampler" else f" · {_escaped(str(row['origin']))}"
     return (
         f"<b>Trial {row['number']}</b>{origin}<br>accuracy {row['accuracy']:.2%} ± {row['accuracy_stderr']:.2%}"
-        f"<br>step {row['step_time_s'] * 1e3:.2f} ms, {row['relative_step_time']:.3f} of the reference's"
-        f"<br>{short_count(row['num_params'])} parameters, {short_count(row['num_macs'])} MACs"
-        f"<br>reward {row['reward']:.4f}"
+        + _step_hover(row)
+        + f"<br>{short_count(row['num_params'])} parameters, {short_count(row['num_macs'])} MACs"
+        + ("" if pd.isna(row["reward"]) else f"<br>reward {row['reward']:.4f}")
     )
+
+
+def _step_hover(row: dict[str, Any]) -> str:
+    if pd.isna(row["step_time_s"]):
+        return ""
+    return f"<br>step {row['step_time_s'] * 1e3:.2f} ms, {row['relative_step_time']:.3f} of the reference's"
 
 
 def _stages(run: Run, number: int) -> str:
@@ -160,11 +180,11 @@ def hypervolume(run: Run) -> go.Figure:
 
 
 def rewards(run: Run) -> go.Figure:
-    """Draw each candidate's reward and the best so far, over trials."""
+    """Draw each candidate's reward, or accuracy where that tells the best, and the best so far, over trials."""
     rows = _thinned(facts.best_rewards(run))
-    figure = _figure("Trial", "Reward")
+    figure = _figure("Trial", run.best_by.capitalize())
     figure.add_scatter(
-        x=rows["number"], y=rows["reward"].round(5), mode="markers", name="Candidates",
+        x=rows["number"], y=rows["value"].round(5), mode="markers", name="Candidates",
         marker={"color": GREY, "size": 5, "opacity": 0.55}, hovertemplate="trial %{x}<br>%{y:.4f}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
@@ -223,6 +243,7 @@ OBJECTIVE_LOOKS = {
     "accuracy": ("Accuracy", BLUE),
     "relative_step_time": ("Step time", ORANGE),
     "num_params": ("Parameters", GREEN),
+    "num_macs": ("Multiply-adds", SKY),
 }
 """How importances are called and coloured."""
 
@@ -231,7 +252,8 @@ def importances(table: pd.DataFrame) -> go.Figure:
     """Draw which choices matter most, a bar for each objective; `table` as `facts.importances` returns it."""
     table = most_important(table)
     figure = _figure("Importance", "")
-    for column, (name, colour) in OBJECTIVE_LOOKS.items():
+    for column in table.columns.drop("choice"):
+        name, colour = OBJECTIVE_LOOKS[column]
         figure.add_bar(
             x=table[column].round(4), y=[_escaped(name) for name in table["choice"]], name=name, orientation="h",
             marker={"color": colour}, hovertemplate="%{y}<br>%{x:.1%}<extra>" + name + "</extra>",
@@ -243,7 +265,7 @@ def importances(table: pd.DataFrame) -> go.Figure:
 
 def most_important(table: pd.DataFrame, count: int = 12) -> pd.DataFrame:
     """Return the rows of `facts.importances` with the largest sums."""
-    total = table[list(PARETO_OBJECTIVES)].sum(axis=1)
+    total = table.drop(columns="choice").sum(axis=1)
     return table.loc[total.sort_values(ascending=False, kind="stable").index[:count]]
 
 

@@ -1,6 +1,7 @@
 """The charts as PNG files, by matplotlib, on white."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ from nas.results.report.colours import BLUE, GREEN, GREY, SKY, VERMILION
 from nas.results.run import Run
 
 _DPI = 150
+_FRONTS = {"relative_step_time": "front_step_time", "num_params": "front_params", "num_macs": "front_macs"}
+"""Names of the pictures by the cost that accuracy is shown against."""
 
 
 def draw(run: Run, folder: Path) -> list[Path]:
@@ -21,8 +24,7 @@ def draw(run: Run, folder: Path) -> list[Path]:
     if run.pareto.empty:
         return []
     charts: dict[str, Callable[[Run, Axes], None]] = {
-        "front_step_time": lambda run, axes: _front(run, axes, "relative_step_time"),
-        "front_params": lambda run, axes: _front(run, axes, "num_params"),
+        **{_FRONTS[cost]: partial(_front, cost=cost) for cost in figures.planes(run)},
         "hypervolume": _hypervolume,
         "rewards": _rewards,
         "choices": _choices,
@@ -51,7 +53,7 @@ def _front(run: Run, axes: Axes, cost: str) -> None:
     axes.plot(rows[cost], rows["accuracy"], ".", color=GREY, alpha=0.5, markersize=4, label="Other candidates")
     axes.step(edge[cost].astype(float), edge["accuracy"], ":", where="post", color=BLUE, label="Best in this plane")
     for table, colour, shape, size, label in (
-        (chosen, BLUE, "o", 5.0, "Front of three objectives"),
+        (chosen, BLUE, "o", 5.0, figures.front_label(run)),
         (known, GREEN, "D", 8.0, "Reference networks"),
     ):
         if table.empty:
@@ -62,8 +64,10 @@ def _front(run: Run, axes: Axes, cost: str) -> None:
             xerr=[below, above] if cost == "relative_step_time" else None,
             fmt=shape, color=colour, markersize=size, elinewidth=0.8, label=label,
         )  # fmt: skip
-    axes.plot([best[cost]], [best["accuracy"]], "*", color=VERMILION, markersize=15, label="Best reward (S)", zorder=5)
-    axes.set(xlabel=figures.PLANES[cost], ylabel="Accuracy", xscale="log")
+    axes.plot(
+        [best[cost]], [best["accuracy"]], "*", color=VERMILION, markersize=15, label=figures.best_label(run), zorder=5
+    )
+    axes.set(xlabel=figures.planes(run)[cost], ylabel="Accuracy", xscale="log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     ticks = figures.log_ticks(rows[cost].astype(float))
     axes.set_xticks(ticks, [figures.tick_text(tick) for tick in ticks])
@@ -79,9 +83,9 @@ def _hypervolume(run: Run, axes: Axes) -> None:
 
 def _rewards(run: Run, axes: Axes) -> None:
     history = facts.best_rewards(run)
-    axes.plot(history["number"], history["reward"], ".", color=GREY, alpha=0.6, label="Candidates")
+    axes.plot(history["number"], history["value"], ".", color=GREY, alpha=0.6, label="Candidates")
     axes.step(history["number"], history["best"], where="post", color=VERMILION, label="Best so far")
-    axes.set(xlabel="Trial", ylabel="Reward")
+    axes.set(xlabel="Trial", ylabel=run.best_by.capitalize())
     axes.legend(frameon=False)
 
 
@@ -103,7 +107,8 @@ def _choices(run: Run, axes: Axes) -> None:
 
 
 def _importances(table: pd.DataFrame, axes: Axes) -> None:
-    for place, (column, (label, colour)) in enumerate(figures.OBJECTIVE_LOOKS.items()):
+    for place, column in enumerate(table.columns.drop("choice")):
+        label, colour = figures.OBJECTIVE_LOOKS[column]
         axes.barh(
             [row + 0.27 * (place - 1) for row in range(len(table))], table[column], 0.27, color=colour, label=label
         )

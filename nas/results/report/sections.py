@@ -13,6 +13,7 @@ from nas.results.importances import MIN_CANDIDATES
 from nas.results.report import elements, facts, figures
 from nas.results.report.diagram import diagram
 from nas.results.run import Run
+from nas.results.signals import rank_signals
 from nas.results.tables import FRONT_COLUMNS, RANK_MARKS, family_members, family_rows, front_rows
 from nas.results.ties import NUM_STDERRS, tie_words, winner_words
 
@@ -63,7 +64,7 @@ def summary(run: Run) -> Section:
     if not run.pareto.empty:
         tiles |= {
             "best accuracy": f"{run.pareto['accuracy'].max():.2%}",
-            "best reward": f"{run.best['reward']:.4f}",
+            **({"best reward": f"{run.best['reward']:.4f}"} if run.best_by == "reward" else {}),
         }
     section = Section("summary", "Summary", elements.tiles(tiles))
     if run.pareto.empty:
@@ -76,15 +77,22 @@ def summary(run: Run) -> Section:
             "Data": f"{manifest.data}, {manifest.num_classes} classes, channels {manifest.in_channels}",
             "Objective": manifest.objective,
             "Sampler": manifest.settings.get("sampler", "not recorded"),
-            "Fidelity": f"{manifest.fidelity} (images x epochs)",
             "Budget": wanted or "not recorded",
-            "Timed step": manifest.step or "the proxy's training step",
-            "Step times": f"predicted for {manifest.target_device}" if manifest.target_device else "measured",
-            "Device": _device(run),
+            **(_how_measured(run) if manifest.settings.get("table") is None else {"Measured": "looked up in a table"}),
             "Started": manifest.created_utc.replace("T", " ").replace("+00:00", " UTC"),
         }
     )
     return section
+
+
+def _how_measured(run: Run) -> dict[str, str]:
+    manifest = run.manifest
+    return {
+        "Fidelity": f"{manifest.fidelity} (images x epochs)",
+        "Timed step": manifest.step or "the proxy's training step",
+        "Step times": f"predicted for {manifest.target_device}" if manifest.target_device else "measured",
+        "Device": _device(run),
+    }
 
 
 def _device(run: Run) -> str:
@@ -97,8 +105,8 @@ def _device(run: Run) -> str:
 def front(run: Run) -> Section:
     section = Section("front", "Front", "")
     section.content += elements.paragraph(
-        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy, step "
-        f"time and parameters together. Bars are one standard error of accuracy, from validation images and seed"
+        f"{len(run.pareto)} of {len(facts.measured(run))} measured candidates are beaten by none in accuracy and "
+        f"{_costs(run)} together. Bars are one standard error of accuracy, from validation images and seed"
         + (" and the 95% interval of step time" if run.pareto["relative_step_time_low"].notna().any() else "")
         + ". The dotted line joins the best in the plane that is shown"
         + ("" if facts.references(run).empty else "; diamonds are reference networks, which the search began with")
@@ -110,10 +118,14 @@ def front(run: Run) -> Section:
         section.content += elements.paragraph(
             f"Of the front, and of the others, {figures.MAX_POINTS} candidates at most are drawn."
         )
-    for cost, title in figures.PLANES.items():
+    for cost, title in figures.planes(run).items():
         section.add_chart(f"front-{cost}", f"Accuracy against {title[0].lower()}{title[1:]}", figures.front(run, cost))
     section.content += elements.folded("The front as a table", front_table(run))
     return section
+
+
+def _costs(run: Run) -> str:
+    return " and ".join(f"{title[0].lower()}{title[1:]}" for title in figures.planes(run).values())
 
 
 def front_table(run: Run) -> str:
@@ -126,11 +138,14 @@ def progress(run: Run) -> Section:
     section = Section("progress", "Progress", "")
     section.content += elements.paragraph(
         "The hypervolume is the share of a box that the front beats, higher is better. The box reaches from the worst "
-        "to the best value of each objective in this run, step time and parameters on a logarithmic scale. The reward "
-        "is accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
+        f"to the best value of each objective in this run, {_costs(run)} on a logarithmic scale."
     )
     section.add_chart("hypervolume", "Hypervolume over trials", figures.hypervolume(run))
-    section.add_chart("rewards", "Reward over trials", figures.rewards(run))
+    if run.best_by == "reward":
+        section.content += elements.paragraph(
+            "The reward is accuracy x relative step time^-0.07 x relative parameters^-0.05, higher is better."
+        )
+    section.add_chart("rewards", f"{run.best_by.capitalize()} over trials", figures.rewards(run))
     return section
 
 
@@ -142,8 +157,8 @@ def winners(run: Run) -> Section:
         for size, spec in networks.items()
     )
     text = (
-        "S has the best reward; M and L are scaled from it. A bar is a layer, its width grows with the root of the "
-        "channels that go out. At the right: channels x layers, and the image's side where the stage ends."
+        f"S has the best {run.best_by}; M and L are scaled from it. A bar is a layer, its width grows with the root "
+        "of the channels that go out. At the right: channels x layers, and the image's side where the stage ends."
     )
     text = " ".join([text, *winner_words(run.pareto)])
     legend = (
@@ -207,6 +222,7 @@ def noise(run: Run) -> Section:
             f"The {what} of a relative step time is {median:.1%} of it in the median, {late:.1%} for one in twenty."
         )
         section.add_chart("widths", "How precisely step times are known", figures.interval_widths(found))
+    section.content += _signals(run)
     return section
 
 
@@ -214,6 +230,22 @@ def _noise_warning(run: Run) -> str:
     if run.noise is None or run.noise.warning is None:
         return ""
     return elements.paragraph(run.noise.warning, "warning")
+
+
+def _signals(run: Run) -> str:
+    table = rank_signals(run)
+    if table.empty:
+        return ""
+    rows = [
+        (row["signal"], "" if row["is_trivial"] else "scored", row["num_candidates"], f"{row['tau']:.2f}")
+        for row in table.to_dict("records")
+    ]
+    text = (
+        "Which signals, known before any training, rank these candidates as their accuracy does: Kendall's tau, 1 for "
+        f"the same order. By chance alone it is 0 with a standard deviation of {table['tau_by_chance'].max():.2f}. "
+        "Scored are those that took an untrained network (--signals)."
+    )
+    return elements.paragraph(text) + elements.table(("Signal", "", "Candidates", "Tau"), rows, "llrr")
 
 
 def cost(run: Run) -> Section:

@@ -148,7 +148,7 @@ class Components:
     def correlation(self, num_seeds: int) -> Floats:
         """Return the correlation of means over `num_seeds` runs with the networks' own values, 0 to 1."""
         variance = self.spread**2 + self.noise**2 / num_seeds
-        return np.divide(self.spread, np.sqrt(variance), out=np.zeros_like(self.spread), where=variance > 0)
+        return np.divide(self.spread, np.sqrt(variance), out=0 * variance, where=variance > 0)
 
 
 def components(runs: Floats) -> Components:

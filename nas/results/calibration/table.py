@@ -1,5 +1,6 @@
 """From trainings to a table: a row for each fidelity, the long training and each trivial baseline."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,13 +109,13 @@ class _Table:
         self.once = np.ones(len(networks))
         self.long_runs = self._runs("long", long, "accuracy")
         self.truth = network_means(self.long_runs)
-        self.long_cost_s = self._mean_cost_s("long", long)
+        self.long_costs_s = self._costs_s("long", long)
 
     def trained(self, role: Role, fidelity: str) -> dict[str, object]:
         """Return the row of a fidelity."""
         rows = self._rows(role, fidelity)
         runs = self._runs(role, fidelity, "accuracy")
-        cost_s = self._mean_cost_s(role, fidelity)
+        costs_s = self._costs_s(role, fidelity)
         row: dict[str, object] = {
             "kind": role,
             "name": fidelity,
@@ -124,8 +125,8 @@ class _Table:
             "accuracy": rows["accuracy"].mean(),
             **self._variances(role, runs),
             **_with_interval("seed_tau", seed_tau(runs, self.once), seed_tau(runs, self.weights)),
-            "cost_s": cost_s,
-            "relative_cost": cost_s / self.long_cost_s,
+            "cost_s": costs_s.mean(),
+            "relative_cost": self._relative_cost(costs_s),
         }
         if role == "proxy":
             losses = self._runs(role, fidelity, "val_loss")
@@ -179,6 +180,11 @@ class _Table:
         samples = self.samples if len(whole) == len(self.networks) else resamples(len(whole))
         return components(whole), components(whole[samples])
 
+    def _relative_cost(self, costs_s: "pd.Series[float]") -> float:
+        """Return a fidelity's cost over the long training's, for networks that have both: costs differ a lot."""
+        both = costs_s.index.intersection(self.long_costs_s.index)
+        return float(costs_s[both].sum() / self.long_costs_s[both].sum()) if len(both) else math.nan
+
     def _rows(self, role: Role, fidelity: str) -> pd.DataFrame:
         return self.frame[(self.frame["role"] == role) & (self.frame["fidelity"] == fidelity)]
 
@@ -188,10 +194,9 @@ class _Table:
         wide = rows.pivot(index="network", columns="seed", values=column)
         return wide.reindex(self.networks).to_numpy(float)
 
-    def _mean_cost_s(self, role: Role, fidelity: str) -> float:
-        """Return the seconds of a training, each network counting alike."""
-        rows = self._rows(role, fidelity).dropna(subset="accuracy")
-        return float(rows.groupby("network")["cost_s"].mean().mean())
+    def _costs_s(self, role: Role, fidelity: str) -> "pd.Series[float]":
+        """Return the seconds of a training of each network that has one, the mean over seeds."""
+        return self._rows(role, fidelity).dropna(subset="accuracy").groupby("network")["cost_s"].mean()
 
 
 def _with_interval(name: str, value: Floats, samples: Floats) -> dict[str, object]:

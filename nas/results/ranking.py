@@ -143,12 +143,12 @@ class Components:
     @property
     def ratio(self) -> Floats:
         """Spread / noise; higher is better, NaN where there is no noise."""
-        return np.divide(self.spread, self.noise, out=np.full_like(self.noise, np.nan), where=self.noise > 0)
+        return np.asarray(self.spread / np.where(self.noise == 0, np.nan, self.noise))
 
     def correlation(self, num_seeds: int) -> Floats:
         """Return the correlation of means over `num_seeds` runs with the networks' own values, 0 to 1."""
         variance = self.spread**2 + self.noise**2 / num_seeds
-        return np.divide(self.spread, np.sqrt(variance), out=0 * variance, where=variance > 0)
+        return np.asarray(self.spread / np.sqrt(np.where(variance == 0, 1.0, variance)))
 
 
 def components(runs: Floats) -> Components:

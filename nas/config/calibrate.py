@@ -1,7 +1,7 @@
 """Settings of `nas.calibrate`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ def ladder(num_images: int, long: Fidelity) -> tuple[str, ...]:
     default = Fidelity.parse(DEFAULT_FIDELITY)
     images = (default.train_images // 2, default.train_images, default.train_images, 2 * default.train_images)
     epochs = (1, 1, default.epochs, default.epochs)
-    steps = [Fidelity(min(each, num_images), passes) for each, passes in zip(images, epochs, strict=True)]
+    steps = [replace(default, train_images=min(n, num_images), epochs=e) for n, e in zip(images, epochs, strict=True)]
     useful = [step for step in steps if step.images_seen < min(long.train_images, num_images) * long.epochs]
     return tuple(dict.fromkeys(map(str, useful))) or (str(Fidelity(max(1, long.train_images // 10), 1)),)
 

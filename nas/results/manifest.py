@@ -77,6 +77,8 @@ class Manifest:
         step: What a timed step is, where it is not the proxy's own training step; "" where it is.
         target_device: Name of the device that step times are predicted for; "" where they are measured.
         target_device_digest: Changes with the content of that device's file.
+        calibration: Where the fidelity comes from, and what is known of it (`nas.results.calibration.recommendation`);
+            None where it was given.
     """
 
     space: str
@@ -98,6 +100,7 @@ class Manifest:
     step: str = ""
     target_device: str = ""
     target_device_digest: str = ""
+    calibration: dict[str, Any] | None = None
 
     @classmethod
     def collect(

@@ -119,7 +119,7 @@ def network_means(runs: Floats) -> Floats:
         runs: Of shape (networks, seeds); NaN where a run is missing.
     """
     whole = runs[np.isfinite(runs).all(axis=1)]
-    shift = whole.mean(axis=0) - whole.mean() if len(whole) else np.zeros(runs.shape[1])
+    shift = whole.mean(axis=0) - whole.mean() if whole.size else np.zeros(runs.shape[1])
     shifted, there = runs - shift, np.isfinite(runs)
     count = there.sum(axis=1)
     total = np.where(there, shifted, 0.0).sum(axis=1)
@@ -145,8 +145,11 @@ class Components:
         """Spread / noise; higher is better, NaN where there is no noise."""
         return np.asarray(self.spread / np.where(self.noise == 0, np.nan, self.noise))
 
-    def correlation(self, num_seeds: int) -> Floats:
-        """Return the correlation of means over `num_seeds` runs with the networks' own values, 0 to 1."""
+    def correlation(self, num_seeds: float) -> Floats:
+        """Return the correlation of means over `num_seeds` runs with the networks' own values, 0 to 1.
+
+        Where networks have different numbers of runs, `num_seeds` is their harmonic mean.
+        """
         variance = self.spread**2 + self.noise**2 / num_seeds
         return np.asarray(self.spread / np.sqrt(np.where(variance == 0, 1.0, variance)))
 

@@ -159,12 +159,13 @@ class _Table:
         """Return spread, noise, their ratio, and the tau that noise leaves, each with its interval."""
         found, boots = self._components(runs)
         ceiling, ceilings = self._components(self.long_runs)
-        repeats = self.long_runs.shape[1]
+        counts = np.isfinite(self.long_runs).sum(axis=1)
+        repeats = 1 / np.mean(1 / counts[counts > 0]) if counts.any() else 1.0
         limits = []
         for own, of_long in ((found, ceiling), (boots, ceilings)):
             # The long training is judged as if a ranking without noise were held against it.
             noisy = own.correlation(1) if role == "proxy" else 1.0
-            limits.append(expected_tau(noisy * of_long.correlation(max(1, repeats))))
+            limits.append(expected_tau(noisy * of_long.correlation(float(repeats))))
         return {
             **_with_interval("spread", found.spread, boots.spread),
             **_with_interval("noise", found.noise, boots.noise),

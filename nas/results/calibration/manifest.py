@@ -23,6 +23,7 @@ _MUST_MATCH = {
     "data_fingerprint": "content or split of the data set",
     "num_val_images": "number of validation images",
     "long": "long training",
+    "device_kind": "kind of device",
 }
 
 
@@ -102,9 +103,14 @@ class CalibrationManifest:
         )
 
     @property
+    def device_kind(self) -> str:
+        """For example "cuda"."""
+        return self.device.partition(":")[0]
+
+    @property
     def costs_processor_time(self) -> bool:
         """Whether a training costs processor seconds; on an accelerator it costs seconds on the clock."""
-        return self.device.startswith("cpu")
+        return self.device_kind == "cpu"
 
     def check_compatible(self, other: "CalibrationManifest") -> None:
         """Raise InvalidInputError unless a calibration described by `other` may go on in this one's folder."""

@@ -76,8 +76,8 @@ def _about_ceiling(long: "pd.Series[Any]", min_tau: float) -> str:
     bounds = f"{long['ceiling']:.2f} ({long['ceiling_low']:.2f} to {long['ceiling_high']:.2f})"
     if long["ceiling"] < min_tau:
         return (
-            f"The long training itself cannot tell these networks apart: a ranking without any noise would show tau "
-            f"{bounds} with it. Make it longer, or repeat it more often."
+            f"Because of the long training's own noise no ranking can be expected to show more than tau {bounds} with "
+            "it: make it longer, or repeat it more often."
         )
     return f"A ranking without any noise would show tau {bounds} with the long training."
 

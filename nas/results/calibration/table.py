@@ -143,17 +143,19 @@ class _Table:
         row: dict[str, object] = {}
         for name, top in (("tau", 1.0), ("top_half_tau", 1 / 2), ("top_third_tau", 1 / 3)):
             row |= _with_interval(name, self._tau(runs, self.once, top), self._tau(runs, self.weights, top))
-        if self._num_shared(runs) >= _MIN_SHARED:
+        if self._is_enough(runs):
             row |= {f"top{top}_regret": regret(runs, self.truth, top) for top in (1, 3)}
         return row
 
     def _tau(self, runs: Floats, weights: Floats, top: float = 1.0) -> Floats:
-        if self._num_shared(runs) < _MIN_SHARED:
+        if not self._is_enough(runs):
             return np.full(weights.shape[:-1], np.nan)
         return mean_tau(runs, self.truth, weights, top)
 
-    def _num_shared(self, runs: Floats) -> int:
-        return int((np.isfinite(runs).any(axis=1) & np.isfinite(self.truth)).sum())
+    def _is_enough(self, runs: Floats) -> bool:
+        """Whether half of the networks have been trained for long: the first few say next to nothing of the others."""
+        num_shared = (np.isfinite(runs).any(axis=1) & np.isfinite(self.truth)).sum()
+        return bool(num_shared >= max(_MIN_SHARED, len(self.networks) / 2))
 
     def _variances(self, role: Role, runs: Floats) -> dict[str, object]:
         """Return spread, noise, their ratio, and the tau that noise leaves, each with its interval."""

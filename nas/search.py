@@ -43,6 +43,7 @@ from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacte
 from nas.optimization.storage.opening import open_storage
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
+from nas.results.calibration.recommendation import find_recommendation
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.manifest import Manifest
 from nas.results.records import records
@@ -71,6 +72,9 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     settings.check()
     space = get_space(settings.space)
     objective = get_objective(settings.objective)
+    recommended = find_recommendation(settings.fidelity)
+    if recommended is not None:
+        settings = replace(settings, fidelity=recommended.fidelity)
     fidelity = Fidelity.parse(settings.fidelity)
 
     def sampler(number: int) -> optuna.samplers.BaseSampler:
@@ -92,6 +96,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     else:
         factory, manifest = _prepare(settings, space, fidelity, target)
         factory = replace(factory, timings=folder.timings_path)
+    if recommended is not None:
+        manifest = recommended.note(manifest)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
     storage = _storage(settings, manifest)

@@ -10,6 +10,7 @@ import pytest
 
 from nas import cli
 from nas.config import (
+    CalibrateSettings,
     ExportSettings,
     MeasureSettings,
     ProfileSettings,
@@ -22,6 +23,7 @@ from nas.config import (
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "search": SearchSettings,
+    "calibrate": CalibrateSettings,
     "train": TrainSettings,
     "export": ExportSettings,
     "measure": MeasureSettings,

@@ -22,6 +22,7 @@ from nas.config import (
     SearchSettings,
 )
 from nas.results.architectures import ARCHITECTURE_DTYPES
+from nas.results.calibration.table import CALIBRATION_DTYPES
 from nas.results.comparison import COMPARISON_DTYPES
 from nas.results.frame import COLUMN_DTYPES
 from nas.results.references import REFERENCE_DTYPES
@@ -170,6 +171,7 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
     [
         ("results/README.md", "## Columns of trials.csv and pareto.csv", COLUMN_DTYPES),
         ("results/README.md", "## Columns of the table of architectures", ARCHITECTURE_DTYPES),
+        ("results/README.md", "## Columns of calibration.csv", CALIBRATION_DTYPES),
         ("docs/results_in_pandas.md", "## Against the reference networks", REFERENCE_DTYPES),
         ("docs/results_in_pandas.md", "## Several runs", COMPARISON_DTYPES),
         ("docs/results_in_pandas.md", "## Which signals rank", SIGNAL_DTYPES),

@@ -1,5 +1,6 @@
 """Settings of the verbs with their defaults, a module a verb; the command lines are generated from them. No torch."""
 
+from nas.config.calibrate import CalibrateSettings
 from nas.config.export import ExportSettings
 from nas.config.measure import MeasureSettings
 from nas.config.profile import ProfileSettings
@@ -10,6 +11,7 @@ from nas.config.train import TrainSettings
 
 __all__ = [
     "DEFAULT_FIDELITY",
+    "CalibrateSettings",
     "ExportSettings",
     "MeasureSettings",
     "ProfileSettings",

@@ -67,7 +67,8 @@ class SearchSettings:
     sampler: Annotated[str, tyro.conf.arg(metavar="{tpe,random,nsga2,gp,aging}")] = "tpe"
     """How candidates are proposed; random is the paper's, aging is regularised evolution."""
     fidelity: str = DEFAULT_FIDELITY
-    """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""
+    """Training of each candidate: IMAGESxEPOCHS, IMAGESxEPOCHS@SIZE to train at another image size, or from:FOLDER for
+    what the calibration in a folder of nas.calibrate recommends."""
     workers: int | None = None
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
     device: str = "auto"

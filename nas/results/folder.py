@@ -26,7 +26,7 @@ from nas.results.manifest import Manifest
 
 STUDY_NAME = "search"
 _PATIENCE_S = 30.0
-_RUN_LOCK = ".lock"
+RUN_LOCK = ".lock"
 _LOOK_S = 0.2
 """Longer than `is_locked` may get into the way of `lock`."""
 
@@ -62,7 +62,7 @@ class RunFolder:
         folder = cls(Path(path))
         if folder.manifest_path.exists():
             raise invalid("run folder", "new", str(path), f"It holds a run: go on with it by --resume {path}.")
-        check_unused(folder.path, "run folder", passed_over=(_RUN_LOCK,))
+        check_unused(folder.path, "run folder", passed_over=(RUN_LOCK,))
         return folder
 
     def make(self) -> None:
@@ -127,26 +127,12 @@ class RunFolder:
         Raises:
             InvalidInputError: If another process has the lock.
         """
-        lock = filelock.FileLock(self.path / _RUN_LOCK)
-        try:
-            lock.acquire(timeout=_LOOK_S)
-        except filelock.Timeout as error:
-            raise invalid("run", "free", str(self.path), "Another process works on it: wait or stop that.") from error
-        try:
+        with locked(self.path, "run"):
             yield
-        finally:
-            lock.release()
 
     def is_locked(self) -> bool:
         """Return whether a process has the lock. Nothing is written."""
-        try:
-            with (self.path / _RUN_LOCK).open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:  # Held; or a file system without flock, where the file is there only while it is held.
-            return True
-        return False
+        return is_locked(self.path)
 
     def storage(self) -> JournalStorage:
         """Open the journal for writing, after repairing a torn end. Hold `lock` while using it.
@@ -215,6 +201,36 @@ def _read_shared(url: str, name: str) -> optuna.Study:
         return optuna.load_study(study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S))
     except KeyError as error:
         raise invalid("study", "in the storage", name, "Is NAS_STORAGE the address of this run's?") from error
+
+
+@contextmanager
+def locked(path: Path, name: str) -> Iterator[None]:
+    """Keep other processes from working in a folder, which is there; the system releases the lock of one that dies.
+
+    Raises:
+        InvalidInputError: If another process has the lock; `name` is what the user calls the folder.
+    """
+    lock = filelock.FileLock(path / RUN_LOCK)
+    try:
+        lock.acquire(timeout=_LOOK_S)
+    except filelock.Timeout as error:
+        raise invalid(name, "free", str(path), "Another process works on it: wait or stop that.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process has a folder's lock. Nothing is written."""
+    try:
+        with (path / RUN_LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # Held; or a file system without flock, where the file is there only while it is held.
+        return True
+    return False
 
 
 def check_unused(path: Path, name: str, passed_over: Collection[str] = ()) -> None:

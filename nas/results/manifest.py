@@ -77,6 +77,8 @@ class Manifest:
         step: What a timed step is, where it is not the proxy's own training step; "" where it is.
         target_device: Name of the device that step times are predicted for; "" where they are measured.
         target_device_digest: Changes with the content of that device's file.
+        calibration: Where the fidelity comes from, and what is known of it (`nas.results.calibration.recommendation`);
+            None where it was given.
     """
 
     space: str
@@ -98,6 +100,7 @@ class Manifest:
     step: str = ""
     target_device: str = ""
     target_device_digest: str = ""
+    calibration: dict[str, Any] | None = None
 
     @classmethod
     def collect(
@@ -131,9 +134,9 @@ class Manifest:
             seed=seed,
             settings=dict(settings),
             command=redacted(shlex.join(sys.orig_argv)),
-            versions=_versions(),
-            hardware=_hardware(device),
-            git=_git_state(),
+            versions=versions(),
+            hardware=hardware(device),
+            git=git_state(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             step=step,
             target_device=target_device,
@@ -257,7 +260,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return Python's and the packages' versions; packages that are not installed are left out."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -267,7 +271,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _hardware(device: str) -> dict[str, Any]:
+def hardware(device: str) -> dict[str, Any]:
+    """Return machine, system, processor, number of CPUs, and the device, for example "cpu" or "cuda:0"."""
     return {
         "device": device,
         "machine": platform.machine(),
@@ -277,7 +282,7 @@ def _hardware(device: str) -> dict[str, Any]:
     }
 
 
-def _git_state() -> dict[str, Any] | None:
+def git_state() -> dict[str, Any] | None:
     """Return commit and whether tracked files differ from it, if the package lies in a checkout of its own."""
     root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")

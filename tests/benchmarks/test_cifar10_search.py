@@ -17,17 +17,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from rich.console import Console
 
 from nas.config import DEFAULT_FIDELITY, SearchSettings
-from nas.data import load_dataset
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import ProxyEvaluator
+from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.training_job import TrainingJob
+from nas.evaluation.trainings import TrainingFactory
 from nas.results.write import to_csv
 from nas.search import search
 from nas.spec import ArchSpec
-from search_spaces.efficientnet_v2_tiny import space
 
 pytestmark = pytest.mark.benchmark
 
@@ -38,12 +37,10 @@ SEEDS = (101, 102, 103, 104, 105)
 
 
 def train(job: tuple[str, ArchSpec, int]) -> dict[str, object]:
-    torch.set_num_threads(1)
     role, spec, seed = job
-    dataset = load_dataset(str(DATA), image_size=32, seed=seed)
-    evaluator = ProxyEvaluator(dataset, space.reference, torch.device("cpu"))
-    accuracy, _ = evaluator.train(spec, Fidelity.parse(DEFAULT_FIDELITY), seed)
-    return {"role": role, "arch_id": spec.arch_id, "seed": seed, "accuracy": accuracy}
+    evaluate = TrainingFactory(str(DATA), image_size=32, val_images=None, data_seed=seed, device="cpu")()
+    found = evaluate(TrainingJob(seed, spec, Fidelity.parse(DEFAULT_FIDELITY), seed, recipe=PROXY_RECIPE))
+    return {"role": role, "arch_id": spec.arch_id, "seed": seed, "accuracy": found.accuracy}
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no CIFAR-10 parquet folder at {DATA}")

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from nas.config import DEFAULT_FIDELITY
-from nas.data import load_dataset
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import ProxyEvaluator
+from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.training_job import TrainingJob
+from nas.evaluation.trainings import TrainingFactory
+from nas.results.ranking import components, seed_tau
 from search_spaces.efficientnet_v2_tiny import space
 
 pytestmark = pytest.mark.benchmark
@@ -32,12 +33,17 @@ OUT = Path(__file__).parents[2] / "results" / "fashion_hard"
 
 
 def train(job: tuple[int, int]) -> dict[str, object]:
-    torch.set_num_threads(1)
     network, seed = job
     spec = space.decode(space.sample(1000 + network))
-    evaluator = ProxyEvaluator(load_dataset("fashion-hard", seed=seed), space.reference, torch.device("cpu"))
-    accuracy, loss = evaluator.train(spec, Fidelity.parse(DEFAULT_FIDELITY), seed)
-    return {"network": network, "seed": seed, "arch_id": spec.arch_id, "accuracy": accuracy, "train_loss": loss}
+    evaluate = TrainingFactory("fashion-hard", image_size=None, val_images=None, data_seed=seed, device="cpu")()
+    found = evaluate(TrainingJob(network, spec, Fidelity.parse(DEFAULT_FIDELITY), seed, recipe=PROXY_RECIPE))
+    return {
+        "network": network,
+        "seed": seed,
+        "arch_id": spec.arch_id,
+        "accuracy": found.accuracy,
+        "val_loss": found.val_loss,
+    }
 
 
 def test_networks_differ_by_at_least_twice_the_noise():
@@ -47,18 +53,11 @@ def test_networks_differ_by_at_least_twice_the_noise():
     OUT.mkdir(parents=True, exist_ok=True)
     frame.to_csv(OUT / "spread.csv", index=False)
     accuracy = frame.pivot(index="network", columns="seed", values="accuracy").to_numpy()
-    noise = np.sqrt(accuracy.var(axis=1, ddof=1).mean())
-    # The variance of the means holds the noise of a mean; what is left is the networks' own.
-    spread = np.sqrt(max(0.0, accuracy.mean(axis=1).var(ddof=1) - noise**2 / len(SEEDS)))
-    pairs = itertools.combinations(range(len(SEEDS)), 2)
-    tau = np.mean([frame_tau(accuracy[:, a], accuracy[:, b]) for a, b in pairs])
+    found = components(accuracy)
+    tau = float(seed_tau(accuracy, np.ones(NUM_NETWORKS)))
     print(
         f"\n{NUM_NETWORKS} networks x {len(SEEDS)} seeds at {DEFAULT_FIDELITY}: accuracy {accuracy.mean():.2%} "
-        f"({accuracy.mean(1).min():.2%} to {accuracy.mean(1).max():.2%}), spread {spread:.2%}, noise {noise:.2%}, "
-        f"ratio {spread / noise:.2f}, Kendall tau between seeds {tau:.2f}"
+        f"({accuracy.mean(1).min():.2%} to {accuracy.mean(1).max():.2%}), spread {found.spread:.2%}, "
+        f"noise {found.noise:.2%}, ratio {found.ratio:.2f}, Kendall tau between seeds {tau:.2f}"
     )
-    assert spread >= 2 * noise
-
-
-def frame_tau(first: np.ndarray, second: np.ndarray) -> float:
-    return float(pd.Series(first).corr(pd.Series(second), method="kendall"))
+    assert found.ratio >= 2

@@ -1,6 +1,7 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,7 @@ class ProxyFactory:
         setup: What a timed step is; None means a training step of the recipe's batch size at the spec's image size.
         timings: File in which timings are kept and looked up; None for nowhere.
         target_device: Whose step times are predicted instead of this machine's measured.
+        fetch: Gets the data set that was loaded elsewhere; None loads it here.
     """
 
     data: str
@@ -66,15 +68,14 @@ class ProxyFactory:
     setup: StepSetup | None = None
     timings: Path | None = None
     target_device: DeviceProfile | None = None
+    fetch: Callable[[], Dataset] | None = None
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
         timing_device = device if self.timing_device is None else resolve_device(self.timing_device, "timing_device")
         if "cpu" in (device.type, timing_device.type):
             prepare_cpu(num_threads=1)
-        dataset = load_dataset(
-            self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
-        )
+        dataset = self._load() if self.fetch is None else self.fetch()
         lease = _device_lease(device)
         same = physical_name(timing_device) == physical_name(device)
         return ProxyEvaluator(
@@ -85,6 +86,11 @@ class ProxyFactory:
             step_times=self._step_times(dataset, timing_device, lease if same else _device_lease(timing_device)),
             step_image_size=self.setup.image_size if self.setup is not None else None,
             recipe=self.recipe,
+        )
+
+    def _load(self) -> Dataset:
+        return load_dataset(
+            self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
 
     def _step_times(self, dataset: Dataset, device: torch.device, lease: Lease) -> StepTimes:

@@ -192,13 +192,15 @@ def _cluster(settings: SearchSettings) -> "RayCluster | None":
         return None
     from nas.execution.ray_cluster import RayCluster
 
-    return RayCluster(
+    cluster = RayCluster(
         settings.cluster,
         device=settings.device,
         gpus_per_trial=settings.gpus_per_trial,
         memory_per_trial=settings.memory_per_trial_bytes(),
         num_workers=settings.workers,
     )
+    cluster.check()
+    return cluster
 
 
 def _prepare(

@@ -64,15 +64,20 @@ class RayCluster:
         self._asked = device, gpus_per_trial, memory_per_trial
         self._num_cpus = num_workers or len(os.sched_getaffinity(0))
 
+    def check(self) -> None:
+        """Raise InvalidInputError if Ray is missing or nothing listens at the address; within seconds."""
+        if importlib.util.find_spec("ray") is None:
+            raise invalid("cluster", "left out where Ray is missing", self.address, 'Run: pip install "nas[cluster]"')
+        if self.address not in ("local", "auto"):
+            _knock(self.address)
+
     def __enter__(self) -> Self:
         """Connect.
 
         Raises:
             InvalidInputError: If Ray is missing, the address does not answer, or no node could hold a trial.
         """
-        if importlib.util.find_spec("ray") is None:
-            raise invalid("cluster", "left out where Ray is missing", self.address, 'Run: pip install "nas[cluster]"')
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        self.check()
         if self.address == "local":
             _start(self._num_cpus)
         else:
@@ -145,6 +150,7 @@ def _start(num_cpus: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     with _loopback():
         ray.init("local", num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
     _keep_quiet()
@@ -170,11 +176,11 @@ def _loopback() -> Iterator[None]:
 
 
 def _connect(address: str) -> None:
-    if address != "auto":
-        _knock(address)
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)  # Read when Ray is first imported.
     import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
 
     try:
         ray.init(address, log_to_driver=False, configure_logging=False)

@@ -27,9 +27,8 @@ _PATIENCE = {
     "RAY_gcs_rpc_server_connect_timeout_s": "5",
     "RAY_py_gcs_connect_timeout_s": "10",
     "RAY_NUM_REDIS_GET_RETRIES": "1",
-    "RAY_BACKEND_LOG_LEVEL": "error",
 }
-"""Without these Ray tries an address that does not answer for minutes, and prints about each attempt."""
+"""Without these Ray tries for minutes to talk to an address where something else than Ray listens."""
 
 
 class RayCluster:

@@ -61,8 +61,8 @@ def test_an_address_where_something_else_listens(tmp_path: Path) -> None:
         begun = start(*TINY, "--cluster", f"127.0.0.1:{port}", "--out", tmp_path / "run")
         code, out, err = finish(begun)
     assert (code, out) == (2, "")
-    assert err.startswith("error: `cluster` must be a Ray cluster that answers")
-    assert len(err.splitlines()) == 1
+    # Ray's own lines about its attempts come before.
+    assert err.splitlines()[-1].startswith("error: `cluster` must be a Ray cluster that answers")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,8 +78,7 @@ class TwoNodes:
         return str(self.cluster.address)
 
     def kill_other(self) -> None:
-        for name in ("raylet",):
-            os.kill(self.other.all_processes[name][0].process.pid, signal.SIGKILL)
+        os.kill(self.other.all_processes["raylet"][0].process.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -144,28 +145,24 @@ def _in_session(leader: int) -> set[int]:
 def test_a_local_cluster_ends_with_its_search(tmp_path: Path, how: str) -> None:
     run = tmp_path / "run"
     budget = "3" if how == "end" else "50"
-    command = ["setsid", "--wait", *_python(), *TINY, "--cluster", "local", "--budget", budget, "--out", str(run)]
-    begun = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_until(lambda: (run / "journal.log").exists() and read_status(run).measured >= 1)
-    (driver,) = Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split() or [str(begun.pid)]
-    session = os.getsid(int(driver))
-    assert len(_in_session(session)) > 3
-    if how == "interrupt":
-        for _ in range(2):
-            os.kill(int(driver), signal.SIGINT)
-            time.sleep(0.3)
-    elif how == "kill":
-        os.kill(int(driver), signal.SIGKILL)
-    code, _, err = finish(begun)
-    assert code == {"end": 0, "interrupt": 130, "kill": 137}[how], err
+    command = [sys.executable, *TINY, "--cluster", "local", "--budget", budget, "--out", str(run)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes) as driver:
+        try:
+            wait_until(lambda: (run / "journal.log").exists() and read_status(run).measured >= 1)
+            assert len(_in_session(driver.pid)) > 3
+            if how == "interrupt":
+                for _ in range(2):
+                    driver.send_signal(signal.SIGINT)
+                    time.sleep(0.5)
+            elif how == "kill":
+                driver.kill()
+            code, _, err = finish(driver)
+        finally:
+            driver.kill()
+    assert code == {"end": 0, "interrupt": 130, "kill": -9}[how], err
     # Killed with its driver, Ray's agents look for their head for a minute before they go.
-    wait_until(lambda: not _in_session(session), 120 if how == "kill" else 15)
-
-
-def _python() -> list[str]:
-    import sys
-
-    return [sys.executable]
+    wait_until(lambda: not _in_session(driver.pid), 120 if how == "kill" else 15)
 
 
 @dataclass(frozen=True)

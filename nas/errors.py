@@ -21,6 +21,10 @@ class DivergedError(NasError, ArithmeticError):
     """Training of a candidate ran into numbers that are not finite. A finding about the candidate, not a fault."""
 
 
+class ClusterError(NasError):
+    """A cluster cannot be used as it is, or is not one any more."""
+
+
 class WorkerStartError(NasError):
     """Worker processes end before they can take a job, so that no search is possible."""
 

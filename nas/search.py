@@ -15,6 +15,7 @@ from rich.console import Console
 
 from nas import cli
 from nas.config import SearchSettings
+from nas.config.places import parse_devices
 from nas.errors import invalid
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
@@ -57,6 +58,7 @@ from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from nas.evaluation.proxy import ProxyFactory
+    from nas.execution.ray_cluster import RayCluster
 
 logger = logging.getLogger(__name__)
 
@@ -90,20 +92,22 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     sampler(0)  # says at once what is wrong with it
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
+    cluster = _cluster(settings)
     factory: ProxyFactory | Table
-    if settings.table is not None:
-        factory, manifest = _prepare_table(settings, settings.table, space, objective)
-    else:
-        factory, manifest = _prepare(settings, space, fidelity, target)
-        factory = replace(factory, timings=folder.timings_path)
-    if recommended is not None:
-        manifest = recommended.note(manifest)
-    if settings.resume is not None:
-        folder.manifest.check_compatible(manifest)
-    storage = _storage(settings, manifest)
-    prefilter = _prefilter(settings, factory, manifest)
     with ExitStack() as stack:
-        executor = stack.enter_context(_executor(settings, factory))
+        if settings.table is not None:
+            factory, manifest = _prepare_table(settings, settings.table, space, objective)
+        else:
+            factory, manifest = _prepare(settings, space, fidelity, target, cluster, stack)
+            if cluster is None:  # A node of a cluster may not have the folder.
+                factory = replace(factory, timings=folder.timings_path)
+        if recommended is not None:
+            manifest = recommended.note(manifest)
+        if settings.resume is not None:
+            folder.manifest.check_compatible(manifest)
+        storage = _storage(settings, manifest)
+        prefilter = _prefilter(settings, factory, manifest)
+        executor = stack.enter_context(_executor(settings, factory, cluster))
         # Everything has been checked: from here on things are written.
         folder.make()
         stack.enter_context(folder.lock())
@@ -210,32 +214,61 @@ def _study(
         yield study, Others(study, objective, membership)
 
 
+def _cluster(settings: SearchSettings) -> "RayCluster | None":
+    if settings.cluster is None:
+        return None
+    from nas.execution.ray_cluster import RayCluster
+
+    cluster = RayCluster(
+        settings.cluster,
+        device=settings.device,
+        gpus_per_trial=settings.gpus_per_trial,
+        memory_per_trial=settings.memory_per_trial_bytes(),
+        num_workers=settings.workers,
+    )
+    cluster.check()
+    return cluster
+
+
 def _prepare(
-    settings: SearchSettings, space: SearchSpace, fidelity: Fidelity, target: DeviceProfile | None
+    settings: SearchSettings,
+    space: SearchSpace,
+    fidelity: Fidelity,
+    target: DeviceProfile | None,
+    cluster: "RayCluster | None",
+    stack: ExitStack,
 ) -> "tuple[ProxyFactory, Manifest]":
-    """Check data and device, and say what a run on them is made from."""
+    """Check data and device, and say what a run on them is made from; the cluster is connected until `stack` ends."""
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_device
     from nas.evaluation.proxy import ProxyFactory
 
-    device = resolve_device(settings.device)
+    device = str(resolve_device(settings.device if cluster is None else "cpu"))
+    if settings.devices is not None:
+        named = [resolve_device(f"cuda:{index}", "devices") for index in parse_devices(settings.devices)]
+        device = named[0].type
     timing_device = (
         None if settings.timing_device is None else str(resolve_device(settings.timing_device, "timing_device"))
     )
     image_size = space.reference.train_image_size
     dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
+    fetch = None
+    if cluster is not None:
+        stack.enter_context(cluster)
+        device, fetch = cluster.demand.device, cluster.share(dataset)
     factory = ProxyFactory(
         data=settings.data,
         image_size=image_size,
         val_images=settings.val_images,
         data_seed=settings.seed,
         reference=space.reference,
-        device=str(device),
+        device=device,
         timing_device=timing_device,
         setup=settings.step_setup(),
         target_device=target,
         signals=settings.signals or (),
+        fetch=fetch,
     )
     manifest = Manifest.collect(
         space,
@@ -247,7 +280,7 @@ def _prepare(
         fidelity=str(fidelity),
         seed=settings.seed,
         settings=settings.to_dict(),
-        device=str(device),
+        device=device,
         target_device=target.measured.device_name if target is not None else "",
         target_device_digest=target.digest if target is not None else "",
         step=settings.step_words(),
@@ -303,7 +336,11 @@ def _prefilter(settings: SearchSettings, factory: "ProxyFactory | Table", manife
     return Prefilter(rule.keep, lambda spec: scorer(spec)[rule.signal])
 
 
-def _executor(settings: SearchSettings, factory: "ProxyFactory | Table") -> Executor:
+def _executor(settings: SearchSettings, factory: "ProxyFactory | Table", cluster: "RayCluster | None") -> Executor:
+    if cluster is not None and not isinstance(factory, Table):
+        from nas.execution.ray_executor import RayExecutor
+
+        return RayExecutor(cluster, factory, settings.workers)
     if settings.workers == 0 or (settings.workers is None and isinstance(factory, Table)):
         return InProcessExecutor(factory)
     if isinstance(factory, Table):
@@ -313,11 +350,12 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory | Table") -> Exec
     kind, _, _ = factory.device.partition(":")
     # A device that was named is shared by all workers; otherwise each gets one of them.
     count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
-    gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device)
+    devices = None if settings.devices is None else parse_devices(settings.devices)
+    gpus = visible_gpus(count) if kind == "cuda" and (count > 1 or devices is not None) else []
+    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device, devices)
     if timing_gpu is not None:
-        factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
+        factory = replace(factory, timing_device="cuda:1")
+    return WorkerPool(factory, worker_environments(kind, settings.workers or len(gpus) or count, gpus, timing_gpu))
 
 
 def describe(status: Status) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from nas.config.checks import check_seed, check_val_images
+from nas.config.places import check_cluster, parse_bytes, parse_devices
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import SIGNAL_NAMES
 from nas.evaluation.step_setup import StepSetup
@@ -20,14 +21,26 @@ _PATHS = ("table", "target_device")
 
 _OF_TRAINING = (
     *("data", "fidelity", "device", "timing_device", "val_images", "target_device", "max_step_time"),
-    *("signals", "step_batch_size", "step_image_size", "step_dtype", "step_memory_format", "step_mode"),
+    *(
+        "signals",
+        "devices",
+        "cluster",
+        "step_batch_size",
+        "step_image_size",
+        "step_dtype",
+        "step_memory_format",
+        "step_mode",
+    ),
 )
 """Settings that a search in a table has no use for."""
 
 _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
-_OF_THE_MACHINE = ("workers", "device", "timing_device", "storage", "study", "storage_timeout", "out", "json", "config")
+_OF_THE_MACHINE = (
+    *("workers", "device", "devices", "cluster", "gpus_per_trial", "memory_per_trial", "timing_device"),
+    *("storage", "study", "storage_timeout", "out", "json", "config"),
+)
 """Settings that a driver does not take over from the study that it joins."""
 
 DEFAULT_FIDELITY = "5000x2"
@@ -70,9 +83,19 @@ class SearchSettings:
     """Training of each candidate: IMAGESxEPOCHS, IMAGESxEPOCHS@SIZE to train at another image size, or from:FOLDER for
     what the calibration in a folder of nas.calibrate recommends."""
     workers: int | None = None
-    """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
+    """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core. On a cluster, the
+    most at a time; by default as many as it has room for."""
     device: str = "auto"
-    """auto, cpu, or an accelerator such as cuda:0."""
+    """auto, cpu, or an accelerator such as cuda:0; cuda on a cluster."""
+    devices: str | None = None
+    """GPUs to deal out to the workers, such as cuda:0,cuda:1; by default all."""
+    cluster: str | None = None
+    """Evaluate on a Ray cluster: auto (this machine is a node of it), HOST:PORT of its head, ray://HOST:PORT (from
+    outside), or local (one on this machine). By default in workers of this machine alone."""
+    gpus_per_trial: float | None = None
+    """Share of a GPU that a trial reserves on the cluster, up to 1; by default a whole one where there are any."""
+    memory_per_trial: str | None = None
+    """Memory of a node that a trial reserves on the cluster, such as 4GiB; by default none."""
     timing_device: str | None = None
     """A device to time training steps on, such as cuda:1; by default the one that trains. With device auto, no worker
     trains on it."""
@@ -140,6 +163,7 @@ class SearchSettings:
         if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
             raise invalid("max_step_time", "above 0 and finite", self.max_step_time, "Leave it out for no limit.")
         self._check_sharing()
+        self._check_places()
         self.step_setup()
         if self.target_device is not None and self.step_words():
             todo = "A device's file says what its steps are: leave out the one or the other."
@@ -185,6 +209,40 @@ class SearchSettings:
     def prefilter_rule(self) -> PrefilterRule | None:
         """Return which proposals are evaluated; None for all. Raise InvalidInputError for what is no rule."""
         return None if self.prefilter is None else PrefilterRule.parse(self.prefilter)
+
+    def _check_places(self) -> None:
+        if self.devices is not None:
+            parse_devices(self.devices)
+            todo = "--devices deals GPUs of this machine out to worker processes."
+            if self.device != "auto" or self.workers == 0:
+                raise invalid("devices", "given without --device and with workers", self.devices, todo)
+            if self.cluster is not None:
+                raise invalid("devices", "given without --cluster", self.devices, todo)
+        if self.cluster is not None:
+            self._check_on_cluster(self.cluster)
+        elif self.gpus_per_trial is not None or self.memory_per_trial is not None:
+            asked = self.gpus_per_trial if self.memory_per_trial is None else self.memory_per_trial
+            raise invalid("gpus_per_trial and memory_per_trial", "given with --cluster", asked, "Leave them out.")
+
+    def _check_on_cluster(self, cluster: str) -> None:
+        check_cluster(cluster)
+        if self.workers == 0:
+            raise invalid("workers", "at least 1 on a cluster", 0, "Leave it out for as many as find room.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise invalid("device", "auto, cpu or cuda on a cluster", self.device, "Ray decides on which GPU.")
+        if self.timing_device is not None:
+            todo = "A trial on a cluster is timed where it trains."
+            raise invalid("timing_device", "left out on a cluster", self.timing_device, todo)
+        if self.gpus_per_trial is not None and not 0 < self.gpus_per_trial <= 1:
+            todo = "A candidate trains on one GPU, or on a share that others leave it."
+            raise invalid("gpus_per_trial", "above 0 and at most 1", self.gpus_per_trial, todo)
+        if self.gpus_per_trial is not None and self.device == "cpu":
+            raise invalid("gpus_per_trial", "left out with --device cpu", self.gpus_per_trial, "Leave out one of them.")
+        self.memory_per_trial_bytes()
+
+    def memory_per_trial_bytes(self) -> int:
+        """Return `memory_per_trial` in bytes, 0 if it is left out."""
+        return 0 if self.memory_per_trial is None else parse_bytes("memory_per_trial", self.memory_per_trial)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""

@@ -1,7 +1,7 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,7 @@ class ProxyFactory:
         timings: File in which timings are kept and looked up; None for nowhere.
         target_device: Whose step times are predicted instead of this machine's measured.
         signals: Names of the training-free scores to record.
+        fetch: Gets the data set that was loaded elsewhere; None loads it here.
     """
 
     data: str
@@ -71,15 +72,14 @@ class ProxyFactory:
     timings: Path | None = None
     target_device: DeviceProfile | None = None
     signals: tuple[str, ...] = ()
+    fetch: Callable[[], Dataset] | None = None
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
         timing_device = device if self.timing_device is None else resolve_device(self.timing_device, "timing_device")
         if "cpu" in (device.type, timing_device.type):
             prepare_cpu(num_threads=1)
-        dataset = load_dataset(
-            self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
-        )
+        dataset = self._load() if self.fetch is None else self.fetch()
         lease = _device_lease(device)
         same = physical_name(timing_device) == physical_name(device)
         return ProxyEvaluator(
@@ -96,10 +96,12 @@ class ProxyFactory:
     def scorer(self, signal: str) -> Scorer:
         """Return what scores networks in the process that calls this, on its CPU and one thread."""
         torch.set_num_threads(1)
-        dataset = load_dataset(
+        return Scorer(self._load(), (signal,))
+
+    def _load(self) -> Dataset:
+        return load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
-        return Scorer(dataset, (signal,))
 
     def _step_times(self, dataset: Dataset, device: torch.device, lease: Lease) -> StepTimes:
         """Return what times steps on a device under its lease, or predicts them for another."""

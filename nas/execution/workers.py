@@ -61,21 +61,29 @@ def visible_gpus(count: int) -> list[str]:
     return names[:count]
 
 
-def reserve_timing_gpu(gpus: Sequence[str], timing_device: str | None) -> tuple[list[str], str | None]:
+def reserve_timing_gpu(
+    gpus: Sequence[str], timing_device: str | None, devices: Sequence[int] | None = None
+) -> tuple[list[str], str | None]:
     """Take the GPU that steps are timed on out of those that are dealt out.
 
     Args:
         gpus: What is to be dealt out, in the order in which this process numbers them.
         timing_device: As this process calls it, for example "cuda:1"; None for where training is.
+        devices: Which of them to train on, by their numbers; None for all.
 
     Returns:
         The GPUs to train on, and the one to time on; None if that is none of them.
+
+    Raises:
+        InvalidInputError: If none is left to train on.
     """
     kind, _, index = (timing_device or "").partition(":")
-    if kind != "cuda" or not gpus:
-        return list(gpus), None
-    chosen = int(index or 0)
-    return [gpu for place, gpu in enumerate(gpus) if place != chosen], gpus[chosen]
+    timing = int(index or 0) if kind == "cuda" and gpus else None
+    training = [gpus[place] for place in (range(len(gpus)) if devices is None else devices) if place != timing]
+    if gpus and not training:
+        todo = "Name one more in --devices, or leave --timing-device out."
+        raise invalid("timing_device", "another than the only one to train on", timing_device, todo)
+    return training, None if timing is None else gpus[timing]
 
 
 @dataclass(slots=True)

@@ -18,12 +18,14 @@ class Job:
         spec: The network.
         fidelity: How much training it gets.
         seed: Of initialisation, data order and augmentation.
+        from_scratch: Leave alone what an earlier attempt has kept of its training: it may be what that one hung on.
     """
 
     number: int
     spec: ArchSpec
     fidelity: Fidelity
     seed: int
+    from_scratch: bool = False
 
 
 Evaluate = Callable[[Job], Measurement]

@@ -59,6 +59,7 @@ class Measurement:
             the timing was kept from before or is predicted.
         timing_source: "measured", or for example "predicted on NVIDIA H100".
         timing_error_fraction: Standard error of a predicted time as a fraction of it; None for a measured one.
+        num_attempts: Workers that began on it: 2 where the first died, hung or lost its device.
     """
 
     accuracy: float
@@ -104,6 +105,7 @@ class Measurement:
     num_timings: int | None = None
     timing_source: str = "measured"
     timing_error_fraction: float | None = None
+    num_attempts: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -121,6 +121,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
             others=others,
+            grace_s=settings.grace,
         )
         return write_tables(folder, study, manifest), finished
 
@@ -250,7 +251,12 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory") -> Executor:
     gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device)
     if timing_gpu is not None:
         factory, count = replace(factory, timing_device="cuda:1"), len(gpus)
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus, timing_gpu))
+    return WorkerPool(
+        factory,
+        worker_environments(kind, settings.workers or count, gpus, timing_gpu),
+        timeout_s=settings.trial_timeout,
+        memory_bytes=settings.worker_memory_bytes,
+    )
 
 
 def describe(status: Status) -> str:

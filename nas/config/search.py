@@ -1,6 +1,7 @@
 """Settings of `nas.search`."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from nas.config.checks import check_seed, check_val_images
+from nas.config.checks import check_seconds, check_seed, check_val_images, parse_bytes
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.step_setup import StepSetup
 from nas.optimization.storage.address import redacted
@@ -16,7 +17,10 @@ from nas.optimization.storage.address import redacted
 _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
-_OF_THE_MACHINE = ("workers", "device", "timing_device", "storage", "study", "storage_timeout", "out", "json", "config")
+_OF_THE_MACHINE = (
+    *("workers", "worker_memory", "trial_timeout", "grace", "device", "timing_device"),
+    *("storage", "study", "storage_timeout", "out", "json", "config"),
+)
 """Settings that a driver does not take over from the study that it joins."""
 
 DEFAULT_FIDELITY = "5000x2"
@@ -54,6 +58,13 @@ class SearchSettings:
     """Training of each candidate: IMAGESxEPOCHS, or IMAGESxEPOCHS@SIZE to train at another image size."""
     workers: int | None = None
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core."""
+    worker_memory: str | None = None
+    """Most memory that a worker may hold, such as 4GiB: a candidate that asks for more fails. By default no limit."""
+    trial_timeout: float | None = None
+    """Seconds after which a candidate's worker is taken to hang; it is then tried once more. By default 20 times the
+    median of those that ended, at least ten minutes."""
+    grace: float = 30.0
+    """Seconds that running candidates have after SIGTERM or SIGUSR1; those that take longer are queued again."""
     device: str = "auto"
     """auto, cpu, or an accelerator such as cuda:0."""
     timing_device: str | None = None
@@ -108,6 +119,7 @@ class SearchSettings:
             raise invalid("budget", "at least 1", self.budget, "Say how many candidates to evaluate.")
         if self.workers is not None and not 0 <= self.workers <= 1024:
             raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
+        self._check_limits()
         check_seed(self.seed)
         check_val_images(self.val_images)
         if self.max_step_time is not None and not 0 < self.max_step_time < math.inf:
@@ -137,6 +149,21 @@ class SearchSettings:
         """Return the settings of a study that is joined, with those of this machine."""
         own = {name: getattr(self, name) for name in _OF_THE_MACHINE}
         return replace(study, **own)
+
+    def _check_limits(self) -> None:
+        check_seconds("grace", self.grace)
+        if self.trial_timeout is not None:
+            check_seconds("trial_timeout", self.trial_timeout)
+        if self.worker_memory_bytes is not None and sys.platform != "linux":
+            raise invalid("worker_memory", "left out on this system", self.worker_memory, "Only Linux can limit it.")
+        limits = {"trial_timeout": self.trial_timeout, "worker_memory": self.worker_memory}
+        for name, limit in limits.items():
+            if limit is not None and self.workers == 0:
+                raise invalid(name, "given with workers", f"{limit} and workers 0", "Only their processes have it.")
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        return None if self.worker_memory is None else parse_bytes("worker_memory", self.worker_memory)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""

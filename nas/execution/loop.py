@@ -34,7 +34,7 @@ from nas.execution.ledger import Key, Ledger, key_of
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.sharing import Others
-from nas.execution.signals import StopSignals
+from nas.execution.signals import GRACE_S, StopSignals
 from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
 from nas.optimization.trials import (
@@ -80,6 +80,7 @@ def search_loop(
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
     others: Others | None = None,
+    grace_s: float = GRACE_S,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -103,14 +104,15 @@ def search_loop(
         prescreen: Which candidates are too slow to be evaluated, going by those that were; None for none.
         others: The other drivers that work on the study; None if there may be none. With others the search ends when
             the budget is met by all together.
+        grace_s: Seconds that the running candidates have after SIGTERM or SIGUSR1.
 
     Returns:
-        How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
-        are cancelled and queued again; either leaves a study that can be resumed.
+        How it ended. After a first Ctrl-C, SIGTERM or SIGUSR1 the running candidates are awaited and told; after a
+        second, or where grace ends, they are cancelled and queued again. Either leaves a study that can be resumed.
     """
     if budget < 1:
         raise invalid("budget", "at least 1", budget, "Say how many candidates to evaluate.")
-    with StopSignals() as signals:
+    with StopSignals(grace_s) as signals:
         if others is None:
             recover(study, space, objective)
         search = _Search(

@@ -51,7 +51,7 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._count += number != signal.SIGALRM
         if number in DEADLINE_SIGNALS and self._count == 1:
-            signal.setitimer(signal.ITIMER_REAL, self._grace_s)  # Goes by the monotonic clock.
+            signal.setitimer(signal.ITIMER_REAL, max(self._grace_s, 0.001))  # Goes by the monotonic clock.
         if self._count > 1 or number == signal.SIGALRM:
             self._at_once = True
         if self._at_once and self._cancellable:

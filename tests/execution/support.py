@@ -22,6 +22,7 @@ from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
 from nas.execution.sharing import Others
+from nas.execution.signals import GRACE_S
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
@@ -184,6 +185,7 @@ def search(
     common_seed: bool = True,
     prescreen: Prescreen | None = None,
     others: Others | None = None,
+    grace_s: float = GRACE_S,
 ) -> Finished:
     return search_loop(
         study,
@@ -199,6 +201,7 @@ def search(
         common_seed=common_seed,
         prescreen=prescreen,
         others=others,
+        grace_s=grace_s,
     )
 
 

@@ -80,7 +80,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
     factory, manifest = _prepare(settings, space, fidelity, target)
-    factory = replace(factory, timings=folder.timings_path)
+    factory = replace(factory, timings=folder.timings_path, checkpoints=folder.checkpoints_path)
     if settings.resume is not None:
         folder.manifest.check_compatible(manifest)
     storage = _storage(settings, manifest)

@@ -105,6 +105,11 @@ class RunFolder:
         return self.path / "timings.jsonl"
 
     @property
+    def checkpoints_path(self) -> Path:
+        """Of the folder of trainings that are under way, or were when the search was stopped."""
+        return self.path / "checkpoints"
+
+    @property
     def family_path(self) -> Path:
         return self.path / "family.md"
 

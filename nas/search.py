@@ -33,6 +33,7 @@ from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.sharing import Others
 from nas.execution.tally import duration
+from nas.files import disk_errors
 from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.samplers import make_sampler
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
@@ -60,6 +61,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
 
     Raises:
         InvalidInputError: If something that was asked for cannot be used; nothing has been written or changed then.
+        DiskError: If the disk is full, or fails; what was told is kept.
     """
     settings.check()
     space = get_space(settings.space)
@@ -87,6 +89,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     with ExitStack() as stack:
         executor = stack.enter_context(_executor(settings, factory))
         # Everything has been checked: from here on things are written.
+        todo = f"All that was told is kept: make room, then go on with --resume {cli.short_path(folder.path)}."
+        stack.enter_context(disk_errors(folder.path, todo))
         folder.make()
         stack.enter_context(folder.lock())
         if settings.resume is None:
@@ -123,6 +127,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             others=others,
             grace_s=settings.grace,
         )
+        if not finished.interrupted:
+            folder.remove_checkpoints()  # Of candidates that failed in the middle of their training.
         return write_tables(folder, study, manifest), finished
 
 

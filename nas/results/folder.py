@@ -121,6 +121,10 @@ class RunFolder:
     def manifest(self) -> Manifest:
         return Manifest.load(self.manifest_path)
 
+    def remove_checkpoints(self) -> None:
+        """Remove what is left of trainings; nothing is under way any more."""
+        shutil.rmtree(self.checkpoints_path, ignore_errors=True)
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the folder a run."""
         replace_file(self.manifest_path, manifest.to_json())

@@ -1,6 +1,8 @@
 """A search in a process of its own, to be killed and resumed.
 
-Prints its end as JSON: python -m tests.execution.driver FOLDER BUDGET WORKERS SLEEP_S [GRACE_S]; 0 workers are none.
+Prints its end as JSON: python -m tests.execution.driver FOLDER BUDGET WORKERS SLEEP_S [GRACE_S [FAULT]]
+
+Without workers it evaluates in its own process. FAULT is what marked networks meet: see `Analytic`.
 """
 
 import json
@@ -16,8 +18,14 @@ from tests.execution.support import Analytic, open_study, search
 def main() -> None:
     folder, budget, workers, sleep_s = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     grace_s = float(sys.argv[5]) if len(sys.argv) > 5 else GRACE_S
-    factory = Analytic(folder / "log", sleep_s)
-    pool: Executor = WorkerPool(factory, worker_environments("cpu", workers)) if workers else InProcessExecutor(factory)
+    fault = sys.argv[6] if len(sys.argv) > 6 else ""
+    factory = Analytic(folder / "log", sleep_s, fault)
+    pool: Executor = InProcessExecutor(factory)
+    if workers:
+        environments = worker_environments("cpu", workers)
+        timeout_s = 0.5 if fault == "hang" else None
+        memory_bytes = 2**29 if fault == "take memory" else None
+        pool = WorkerPool(factory, environments, timeout_s=timeout_s, memory_bytes=memory_bytes)
     with pool:
         print(json.dumps(asdict(search(open_study(folder / "journal"), pool, budget=budget, grace_s=grace_s))))
 

@@ -120,6 +120,11 @@ def _fail(fault: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit":
         os._exit(7)
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "take memory":
+        held = [bytearray(2**24) for _ in range(1000)]  # Beyond what the worker may hold.
+        raise AssertionError(len(held))
 
 
 def measure(spec: ArchSpec, seed: int = 0, *, nan: bool = False) -> Measurement:

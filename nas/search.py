@@ -33,13 +33,13 @@ from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.sharing import Others
 from nas.execution.tally import duration
-from nas.files import disk_errors
 from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.samplers import make_sampler
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
 from nas.optimization.storage.opening import open_storage
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
+from nas.results.disk import disk_errors
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.manifest import Manifest
 from nas.results.records import records

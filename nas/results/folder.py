@@ -6,6 +6,7 @@ The journal is the truth; everything else but the manifest can be rebuilt from i
 import fcntl
 import os
 import platform
+import shutil
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager

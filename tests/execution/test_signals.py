@@ -67,7 +67,7 @@ def test_twice_cancels_them_and_queues_them_again(tmp_path: Path, second: signal
     assert json.loads(out) == {"num_candidates": 0, "interrupted": True, "exhausted": False}
     assert not any(is_alive(pid) for _, pid in log_lines(tmp_path / "log", "begin"))
     states = [trial.state for trial in open_study(tmp_path / "journal").trials]
-    assert states.count(TrialState.WAITING) == WORKERS
+    assert states.count(TrialState.WAITING) in (WORKERS, WORKERS + 1)  # One proposal is made ahead.
     assert TrialState.RUNNING not in states
     begun = {arch_id for arch_id, _ in log_lines(tmp_path / "log", "begin")}
     resume(tmp_path)

@@ -21,7 +21,7 @@ from nas.optimization.trials import ARCH_ID, FAIL_REASON, candidates, spec_of
 from tests.execution.support import MARKED, ids, is_alive, log_lines, open_study, told
 
 RUNS, BUDGET, WORKERS = 100, 10, 2
-SLEEP_S = 0.05
+SLEEP_S = 0.1
 FAULTS = ("", "", "hang", "take memory")
 REASONS = {"hang": "timed out: ", "take memory": "out of memory: MemoryError"}
 PATIENCE_S = 120
@@ -70,10 +70,10 @@ def wait_until(condition, what: str) -> None:
 
 def strike(driver: subprocess.Popen[str], log: Path, rng: random.Random) -> str:
     """Kill the driver or one of its workers at a random moment; return which, or "" if the search was faster."""
-    begun = len(log_lines(log, "begin")) + rng.randrange(BUDGET // 2)
+    more = rng.randrange(BUDGET // 2)
+    begun = len(log_lines(log, "begin")) + more
     wait_until(lambda: driver.poll() is not None or len(log_lines(log, "begin")) >= begun, "the search hangs")
-    # Half of the moments are among those in which processes start, which take longer than all else.
-    time.sleep(rng.uniform(0, 2 * SLEEP_S if rng.random() < 0.5 else 1.5))
+    time.sleep(rng.uniform(0, SLEEP_S if more else 1.5))  # Processes take about so long to start.
     victim = rng.choice(["driver", "worker"])
     if driver.poll() is not None:
         return ""
@@ -152,4 +152,4 @@ def test_nothing_is_lost_doubled_hung_or_left(tmp_path: Path, tens: int) -> None
         folder = tmp_path / str(seed)
         folder.mkdir()
         killed += run_with_faults(folder, seed)
-    assert killed["driver"] + killed["worker"] >= 5
+    assert killed["driver"] + killed["worker"] >= 10

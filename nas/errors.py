@@ -33,6 +33,14 @@ class StorageError(NasError):
     """The storage of a study cannot be reached, and has not been for as long as was to be waited."""
 
 
+class DiskError(NasError):
+    """A file of results cannot be written: the disk is full, or fails. What was written before is whole."""
+
+
+class DeviceLostError(NasError):
+    """An accelerator failed in the process that searches, which can use it no more."""
+
+
 def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError:
     """Build the error for one bad value in the house's form.
 

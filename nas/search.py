@@ -45,6 +45,7 @@ from nas.optimization.storage.opening import open_storage
 from nas.optimization.trials import note_sitting
 from nas.registry import get_space
 from nas.results.calibration.recommendation import find_recommendation
+from nas.results.disk import disk_errors
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.manifest import Manifest
 from nas.results.records import records
@@ -70,6 +71,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
 
     Raises:
         InvalidInputError: If something that was asked for cannot be used; nothing has been written or changed then.
+        DiskError: If the disk is full, or fails; what was told is kept.
     """
     settings.check()
     space = get_space(settings.space)
@@ -100,7 +102,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         else:
             factory, manifest = _prepare(settings, space, fidelity, target, cluster, stack)
             if cluster is None:  # A node of a cluster may not have the folder.
-                factory = replace(factory, timings=folder.timings_path)
+                factory = replace(factory, timings=folder.timings_path, checkpoints=folder.checkpoints_path)
         if recommended is not None:
             manifest = recommended.note(manifest)
         if settings.resume is not None:
@@ -109,6 +111,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         prefilter = _prefilter(settings, factory, manifest)
         executor = stack.enter_context(_executor(settings, factory, cluster))
         # Everything has been checked: from here on things are written.
+        todo = f"All that was told is kept: make room, then go on with --resume {cli.short_path(folder.path)}."
+        stack.enter_context(disk_errors(folder.path, todo))
         folder.make()
         stack.enter_context(folder.lock())
         if settings.resume is None:
@@ -148,7 +152,10 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             others=others,
             noise_repeats=settings.noise_repeats,
             prefilter=prefilter,
+            grace_s=settings.grace,
         )
+        if not finished.interrupted:
+            folder.remove_checkpoints()  # Of candidates that failed in the middle of their training.
         return write_tables(folder, study, manifest), finished
 
 
@@ -355,7 +362,12 @@ def _executor(settings: SearchSettings, factory: "ProxyFactory | Table", cluster
     gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device, devices)
     if timing_gpu is not None:
         factory = replace(factory, timing_device="cuda:1")
-    return WorkerPool(factory, worker_environments(kind, settings.workers or len(gpus) or count, gpus, timing_gpu))
+    return WorkerPool(
+        factory,
+        worker_environments(kind, settings.workers or len(gpus) or count, gpus, timing_gpu),
+        timeout_s=settings.trial_timeout,
+        memory_bytes=settings.worker_memory_bytes,
+    )
 
 
 def describe(status: Status) -> str:

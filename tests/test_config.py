@@ -37,6 +37,7 @@ searches = st.builds(
     max_step_time=st.none() | st.floats(0.1, 10),
     signals=st.none() | st.just(("naswot", "grad_norm")),
     prefilter=st.none() | st.just("depth:0.5"),
+    grace=st.floats(0.1, 1e4),
     out=st.none() | st.just(Path("somewhere")),
 )
 
@@ -89,6 +90,12 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"val_images": 0}, "`val_images` must be at least 1"),
         ({"noise_repeats": -1}, "`noise_repeats` must be from 0 to 1000"),
         ({"noise_repeats": 1001}, "`noise_repeats` must be from 0 to 1000"),
+        ({"grace": 0.0}, "`grace` must be above 0 and at most 10,000,000"),
+        ({"grace": math.inf}, "`grace` must be above 0 and at most 10,000,000"),
+        ({"trial_timeout": -1.0}, "`trial_timeout` must be above 0 and at most 10,000,000"),
+        ({"trial_timeout": 9.0, "workers": 0}, "`trial_timeout` must be given with workers, got '9.0 and workers 0'"),
+        ({"worker_memory": "4"}, "`worker_memory` must be a number and a unit"),
+        ({"worker_memory": "0GiB"}, "`worker_memory` must be a number and a unit"),
         ({"max_step_time": 0.0}, "`max_step_time` must be above 0 and finite"),
         ({"max_step_time": math.nan}, "`max_step_time` must be above 0 and finite"),
         ({"out": Path("a"), "resume": Path("b")}, "given one at a time"),

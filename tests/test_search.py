@@ -362,6 +362,19 @@ def test_a_journal_that_is_damaged_in_the_middle(run_path, capsys):
     assert everything_in(run_path) == before
 
 
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_journal_whose_last_line_is_torn(run_path, cut, capsys):
+    """As a power cut or a full disk leaves it: what the line said is lost, all before it is kept."""
+    journal, before = run_path / "journal.log", nas.results.load(run_path).trials
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    assert exit_code(main, ["--resume", run_path, "--budget", 5]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+    after = nas.results.load(run_path).trials
+    assert (len(after), after["arch_id"].nunique()) == (5, 5)
+    assert after["arch_id"].tolist()[: len(before) - 1] == before["arch_id"].tolist()[:-1]
+    assert after["accuracy"].tolist()[: len(before) - 1] == before["accuracy"].tolist()[:-1]
+
+
 def test_a_run_that_another_process_works_on(run_path, capsys):
     before = everything_in(run_path)
     with RunFolder.open(run_path).lock():

@@ -1,6 +1,11 @@
 """Checks that settings of several verbs share."""
 
+import re
+
 from nas.errors import invalid
+
+_MAX_SECONDS = 10_000_000
+_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 def check_seed(seed: int) -> None:
@@ -11,3 +16,18 @@ def check_seed(seed: int) -> None:
 def check_val_images(val_images: int | None) -> None:
     if val_images is not None and val_images < 1:
         raise invalid("val_images", "at least 1", val_images, "Leave it out for the default.")
+
+
+def check_seconds(name: str, seconds: float) -> None:
+    if not 0 < seconds <= _MAX_SECONDS:
+        raise invalid(
+            name, f"above 0 and at most {_MAX_SECONDS:,}", seconds, "Give seconds, or leave it out for the default."
+        )
+
+
+def parse_bytes(name: str, text: str) -> int:
+    """Return the bytes, at least 1, of a size such as "4GiB" or "500 MB"; raise InvalidInputError if it is none."""
+    found = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_BYTES)})", text.strip())
+    if found is None or not (size := int(float(found[1]) * _BYTES[found[2]])):
+        raise invalid(name, f"a number and a unit ({', '.join(_BYTES)})", text, "Write for example 4GiB.")
+    return size

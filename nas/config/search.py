@@ -1,6 +1,7 @@
 """Settings of `nas.search`."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from nas.config.checks import check_seed, check_val_images
-from nas.config.places import check_cluster, parse_bytes, parse_devices
+from nas.config.checks import check_seconds, check_seed, check_val_images, parse_bytes
+from nas.config.places import check_cluster, parse_devices
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import SIGNAL_NAMES
 from nas.evaluation.step_setup import StepSetup
@@ -38,7 +39,8 @@ _OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
 _OF_THE_MACHINE = (
-    *("workers", "device", "devices", "cluster", "gpus_per_trial", "memory_per_trial", "timing_device"),
+    *("workers", "worker_memory", "trial_timeout", "grace"),
+    *("device", "devices", "cluster", "gpus_per_trial", "memory_per_trial", "timing_device"),
     *("storage", "study", "storage_timeout", "out", "json", "config"),
 )
 """Settings that a driver does not take over from the study that it joins."""
@@ -85,6 +87,13 @@ class SearchSettings:
     workers: int | None = None
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core. On a cluster, the
     most at a time; by default as many as it has room for."""
+    worker_memory: str | None = None
+    """Most memory that a worker may hold, such as 4GiB: a candidate that asks for more fails. By default no limit."""
+    trial_timeout: float | None = None
+    """Seconds after which a candidate's worker is taken to hang; it is then tried once more. By default 20 times the
+    median of those that ended, at least ten minutes."""
+    grace: float = 30.0
+    """Seconds that running candidates have after SIGTERM or SIGUSR1; those that take longer are queued again."""
     device: str = "auto"
     """auto, cpu, or an accelerator such as cuda:0; cuda on a cluster."""
     devices: str | None = None
@@ -156,6 +165,7 @@ class SearchSettings:
             raise invalid("budget", "at least 1", self.budget, "Say how many candidates to evaluate.")
         if self.workers is not None and not 0 <= self.workers <= 1024:
             raise invalid("workers", "from 0 to 1024", self.workers, "Leave it out for the default.")
+        self._check_limits()
         check_seed(self.seed)
         check_val_images(self.val_images)
         if not 0 <= self.noise_repeats <= 1000:
@@ -243,6 +253,21 @@ class SearchSettings:
     def memory_per_trial_bytes(self) -> int:
         """Return `memory_per_trial` in bytes, 0 if it is left out."""
         return 0 if self.memory_per_trial is None else parse_bytes("memory_per_trial", self.memory_per_trial)
+
+    def _check_limits(self) -> None:
+        check_seconds("grace", self.grace)
+        if self.trial_timeout is not None:
+            check_seconds("trial_timeout", self.trial_timeout)
+        if self.worker_memory_bytes is not None and sys.platform != "linux":
+            raise invalid("worker_memory", "left out on this system", self.worker_memory, "Only Linux can limit it.")
+        limits = {"trial_timeout": self.trial_timeout, "worker_memory": self.worker_memory}
+        for name, limit in limits.items():
+            if limit is not None and self.workers == 0:
+                raise invalid(name, "given with workers", f"{limit} and workers 0", "Only their processes have it.")
+
+    @property
+    def worker_memory_bytes(self) -> int | None:
+        return None if self.worker_memory is None else parse_bytes("worker_memory", self.worker_memory)
 
     def step_setup(self) -> StepSetup:
         """Return what a timed step is; raise InvalidInputError if there is no such step."""

@@ -20,6 +20,7 @@ class Job:
         seed: Of initialisation, data order and augmentation.
         repeat: 0 for a candidate's evaluation; 1, 2 and so on where a measured candidate is trained again with another
             seed, to learn how large the noise is.
+        from_scratch: Leave alone what an earlier attempt has kept of its training: it may be what that one hung on.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Job:
     fidelity: Fidelity
     seed: int
     repeat: int = 0
+    from_scratch: bool = False
 
 
 Evaluate = Callable[[Job], Measurement]

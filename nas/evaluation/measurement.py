@@ -66,6 +66,7 @@ class Measurement:
         signal_synflow: Likewise.
         signal_grad_norm: Likewise.
         signals_s: Of `wall_s`, seconds spent on them.
+        num_attempts: Workers that began on it: 2 where the first died, hung or lost its device.
     """
 
     accuracy: float
@@ -116,6 +117,7 @@ class Measurement:
     signal_synflow: float | None = None
     signal_grad_norm: float | None = None
     signals_s: float | None = None
+    num_attempts: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

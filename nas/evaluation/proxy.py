@@ -28,6 +28,7 @@ from nas.evaluation.timing_history import TimingHistory
 from nas.evaluation.timing_statistics import Effort
 from nas.models import build_model
 from nas.spec import ArchSpec
+from nas.training.checkpoint import EVERY_S, Checkpoint
 from nas.training.cpu import prepare_cpu
 from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
 from nas.training.recipe import Recipe
@@ -58,6 +59,8 @@ class ProxyFactory:
         target_device: Whose step times are predicted instead of this machine's measured.
         signals: Names of the training-free scores to record.
         fetch: Gets the data set that was loaded elsewhere; None loads it here.
+        checkpoints: Folder in which long trainings are kept on their way; None for nowhere.
+        checkpoint_every_s: Seconds of training that an interruption may cost.
     """
 
     data: str
@@ -73,6 +76,8 @@ class ProxyFactory:
     target_device: DeviceProfile | None = None
     signals: tuple[str, ...] = ()
     fetch: Callable[[], Dataset] | None = None
+    checkpoints: Path | None = None
+    checkpoint_every_s: float = EVERY_S
 
     def __call__(self) -> Evaluate:
         device = resolve_device(self.device)
@@ -91,6 +96,8 @@ class ProxyFactory:
             step_image_size=self.setup.image_size if self.setup is not None else None,
             recipe=self.recipe,
             signals=self.signals,
+            checkpoints=self.checkpoints,
+            checkpoint_every_s=self.checkpoint_every_s,
         )
 
     def scorer(self, signal: str) -> Scorer:
@@ -139,6 +146,8 @@ class ProxyEvaluator:
         step_image_size: At which multiply-adds are counted; None means each network's own training size.
         recipe: Of proxy training.
         signals: Names of the training-free scores to record.
+        checkpoints: Folder in which long trainings are kept on their way; None for nowhere.
+        checkpoint_every_s: Seconds of training that an interruption may cost.
     """
 
     def __init__(
@@ -152,11 +161,14 @@ class ProxyEvaluator:
         step_image_size: int | None = None,
         recipe: Recipe = PROXY_RECIPE,
         signals: Sequence[str] = (),
+        checkpoints: Path | None = None,
+        checkpoint_every_s: float = EVERY_S,
     ) -> None:
         self.dataset, self.device, self.recipe = dataset.to(device), device, recipe
         self.step_times = step_times
         self._lease, self._step_image_size = lease, step_image_size
         self._scorer = Scorer(self.dataset, signals) if signals else None
+        self._checkpoints, self._checkpoint_every_s = checkpoints, checkpoint_every_s
         self._reference_params = count_params(self._build(reference))
 
     def __call__(self, job: Job) -> Measurement:
@@ -173,8 +185,9 @@ class ProxyEvaluator:
         timed_from = time.perf_counter()
         step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
-        validation, train_loss = self.train(job.spec, job.fidelity, job.seed)
-        end = time.perf_counter()
+        checkpoint = self._checkpoint(job)
+        validation, train_loss = self.train(job.spec, job.fidelity, job.seed, checkpoint)
+        end, earlier_s = time.perf_counter(), 0.0 if checkpoint is None else checkpoint.earlier_s
         return Measurement(
             accuracy=validation.accuracy,
             accuracy_stderr=validation.accuracy_stderr,
@@ -189,9 +202,9 @@ class ProxyEvaluator:
             device_name=device_name(self.device),
             dtype=str(compute_dtype(self.device)).removeprefix("torch."),
             torch_version=torch.__version__,
-            train_s=end - trained_from,
+            train_s=end - trained_from + earlier_s,
             timing_s=trained_from - timed_from - (step_time["lease_wait_s"] or 0.0),
-            wall_s=end - start,
+            wall_s=end - start + earlier_s,
             paused_s=self._lease.paused_s - paused_s,
             **step_time,
             **signals,
@@ -210,8 +223,25 @@ class ProxyEvaluator:
         model, size = self._build(spec), self._step_image_size or spec.train_image_size
         return count_params(model), count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
 
-    def train(self, spec: ArchSpec, fidelity: Fidelity, seed: int) -> tuple[Validation, float]:
+    def _checkpoint(self, job: Job) -> Checkpoint | None:
+        """Return where a job's training is kept on its way, or None for nowhere."""
+        if self._checkpoints is None:
+            return None
+        name = f"{job.spec.arch_id}-{job.fidelity}-{job.seed}"
+        # All that a training's numbers depend on.
+        what = [name, str(self.recipe), self.dataset.fingerprint, self.device.type, str(compute_dtype(self.device))]
+        path = self._checkpoints / f"{name}.safetensors"
+        checkpoint = Checkpoint(path, " ".join([*what, torch.__version__]), every_s=self._checkpoint_every_s)
+        if job.from_scratch:
+            checkpoint.remove()
+        return checkpoint
+
+    def train(
+        self, spec: ArchSpec, fidelity: Fidelity, seed: int, checkpoint: Checkpoint | None = None
+    ) -> tuple[Validation, float]:
         """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
+
+        Where `checkpoint` has kept an earlier attempt, training goes on from there.
 
         Returns:
             How good it is on the validation split, and the training loss at the end.
@@ -223,9 +253,12 @@ class ProxyEvaluator:
             train, val = self.dataset.train, self.dataset.val
             data = train.subset(min(fidelity.train_images, len(train)))
             normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
-            loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause)
+            loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause, keeper=checkpoint)
             reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
-            return validate(trainer.model, val, normalise, pause), loss
+            validation = validate(trainer.model, val, normalise, pause)
+        if checkpoint is not None:
+            checkpoint.remove()
+        return validation, loss
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)

@@ -1,11 +1,13 @@
 """`Executor`: where jobs run. `InProcessExecutor` runs them here; `nas.execution.workers` in other processes."""
 
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
+from nas.errors import DeviceLostError
 from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
-from nas.execution.job import Outcome
+from nas.execution.job import Failure, Outcome
 from nas.execution.runner import run_job
 
 
@@ -25,6 +27,7 @@ class Executor(Protocol):
         Raises:
             InvalidInputError: If a worker finds that the evaluator cannot be built from what the user gave.
             WorkerStartError: If workers keep ending before they can take a job.
+            DeviceLostError: If jobs run in this process and it can no longer use its device.
         """
 
     def close(self, cancel: bool) -> None:
@@ -58,7 +61,13 @@ class InProcessExecutor:
         if not self._waiting:
             return None
         job = self._waiting.popleft()
-        return job, run_job(self._evaluate, job)
+        outcome = run_job(self._evaluate, job)
+        if not isinstance(outcome, Failure):
+            return job, replace(outcome, num_attempts=1)
+        if outcome.kind == "device error":
+            todo = "Go on with --resume; a search with --workers replaces a process to which this happens."
+            raise DeviceLostError(f"This process can no longer use its device. {outcome.reason}. {todo}")
+        return job, outcome
 
     def close(self, cancel: bool) -> None:  # noqa: ARG002
         self._waiting.clear()

@@ -5,7 +5,7 @@ from typing import Literal
 
 from nas.evaluation.measurement import Measurement
 
-FailureKind = Literal["out of memory", "diverged", "error", "worker died"]
+FailureKind = Literal["out of memory", "diverged", "error", "timed out", "device error", "worker died"]
 
 
 @dataclass(frozen=True, slots=True)

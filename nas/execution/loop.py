@@ -37,7 +37,7 @@ from nas.execution.noise import NoiseRepeats
 from nas.execution.prescreen import Prescreen
 from nas.execution.recovery import recover
 from nas.execution.sharing import Others
-from nas.execution.signals import StopSignals
+from nas.execution.signals import GRACE_S, StopSignals
 from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
 from nas.optimization.prefilter import Prefilter
@@ -88,6 +88,7 @@ def search_loop(
     others: Others | None = None,
     noise_repeats: int = 0,
     prefilter: Prefilter | None = None,
+    grace_s: float = GRACE_S,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
 
@@ -114,14 +115,15 @@ def search_loop(
         noise_repeats: How many times measured candidates are trained again with other seeds, in all; free. See
             `NoiseRepeats`.
         prefilter: Which of the sampler's proposals are passed over, going by a cheap signal; None for none.
+        grace_s: Seconds that the running candidates have after SIGTERM or SIGUSR1.
 
     Returns:
-        How it ended. After a first Ctrl-C or SIGTERM the running candidates are awaited and told, after a second they
-        are cancelled and queued again; either leaves a study that can be resumed.
+        How it ended. After a first Ctrl-C, SIGTERM or SIGUSR1 the running candidates are awaited and told; after a
+        second, or where grace ends, they are cancelled and queued again. Either leaves a study that can be resumed.
     """
     if budget < 1:
         raise invalid("budget", "at least 1", budget, "Say how many candidates to evaluate.")
-    with StopSignals() as signals:
+    with StopSignals(grace_s) as signals:
         if others is None:
             recover(study, space, objective)
         search = _Search(

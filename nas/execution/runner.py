@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 
 from nas.errors import DivergedError
+from nas.evaluation.device_error import is_device_error
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.out_of_memory import is_out_of_memory
 from nas.execution.job import Failure, FailureKind, Outcome
@@ -26,7 +27,7 @@ def run_job(evaluate: Evaluate, job: Job) -> Outcome:
         kind = _kind(error)
         reason = f"{kind}: {_one_line(error)}"
         # Running out of memory or diverging says something about the candidate; anything else may be a bug.
-        level = logging.WARNING if kind == "error" else logging.INFO
+        level = logging.WARNING if kind in ("error", "device error") else logging.INFO
         logger.log(level, "Trial %d failed. %s", job.number, reason, exc_info=True)
         return Failure(kind, reason)
 
@@ -34,7 +35,9 @@ def run_job(evaluate: Evaluate, job: Job) -> Outcome:
 def _kind(error: Exception) -> FailureKind:
     if isinstance(error, DivergedError):
         return "diverged"
-    return "out of memory" if is_out_of_memory(error) else "error"
+    if is_out_of_memory(error):
+        return "out of memory"
+    return "device error" if is_device_error(error) else "error"
 
 
 def _one_line(error: Exception) -> str:

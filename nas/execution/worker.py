@@ -13,7 +13,9 @@ from multiprocessing.connection import Connection, wait
 from nas.errors import InvalidInputError
 from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
 from nas.execution.job import Outcome
+from nas.execution.memory import limit_memory, prefer_to_be_killed
 from nas.execution.runner import run_job
+from nas.execution.signals import DRIVER_SIGNALS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class _Sender(logging.handlers.QueueHandler):
             self.release()
 
 
-def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None:
+def work(connection: Connection, pickled_factory: bytes, log_level: int, memory_bytes: int | None) -> None:
     """Serve jobs until the driver sends None, closes the pipe or dies.
 
     Args:
@@ -58,10 +60,12 @@ def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None
         pickled_factory: The `EvaluatorFactory`. It is loaded here and not by multiprocessing, because loading it may
             import torch, and by then the driver must be under watch.
         log_level: Least level of the log records that the driver wants.
+        memory_bytes: Most memory that this process may hold when it evaluates; None for no limit.
     """
     # The driver decides what a Ctrl-C or a SIGTERM to the whole process group means for running jobs.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in DRIVER_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    prefer_to_be_killed()
     threading.Thread(target=_die_with_driver, name="driver watch", daemon=True).start()
     sender = _Sender(connection)
     logging.root.handlers[:] = [sender]
@@ -69,6 +73,8 @@ def work(connection: Connection, pickled_factory: bytes, log_level: int) -> None
     factory: EvaluatorFactory = pickle.loads(pickled_factory)  # noqa: S301 - our own driver wrote it
     try:
         evaluate = factory()
+        if memory_bytes is not None:
+            limit_memory(memory_bytes)
     except InvalidInputError as error:
         sender.send(Refused(str(error)))
         return

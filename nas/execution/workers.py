@@ -1,34 +1,31 @@
 """`WorkerPool`: jobs run in worker processes of this machine, each with a pipe of its own.
 
 The driver waits on the pipes and on the processes themselves; there is no thread and no queue between them that a
-killed process could leave locked. Processes are spawned, never forked, because CUDA does not survive a fork and so that
-each reads its environment before it imports torch.
+killed process could leave locked.
 """
 
 import atexit
 import logging
-import multiprocessing
 import os
 import pickle
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
 from nas.errors import InvalidInputError, WorkerStartError, invalid
 from nas.evaluation.job import EvaluatorFactory, Job
 from nas.execution.job import Failure, Outcome
-from nas.execution.worker import Message, Ready, Refused, work
+from nas.execution.patience import MAX_TICK_S, Patience
+from nas.execution.worker import Message, Ready, Refused
+from nas.execution.worker_process import Attempt, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
-_MAX_STARTS = 2
+_MAX_STARTS = _MAX_ATTEMPTS = 2
 _CLOSE_GRACE_S = 5.0
 
 
@@ -86,37 +83,42 @@ def reserve_timing_gpu(
     return training, None if timing is None else gpus[timing]
 
 
-@dataclass(slots=True)
-class _Worker:
-    """The driver's view of one worker; `starts` counts processes in a row that were not seen ready."""
-
-    process: SpawnProcess
-    connection: Connection
-    environment: Mapping[str, str]
-    starts: int
-    ready: bool = False
-    job: Job | None = None
-
-
 class WorkerPool:
     """An `Executor` over persistent worker processes, which are replaced when they die.
 
+    A job whose worker dies, hangs or loses its device is begun once more, in another process. Where that fails too, or
+    where the job itself is at fault (lack of memory, divergence, an exception), it has failed.
+
     Args:
         factory: Builds the evaluator in each worker. A worker that ends while building is started once more; if that
-            ends too, the search ends with WorkerStartError.
+            ends too, the search goes on without it, or ends with WorkerStartError if there is no other.
         environments: One worker for each, with these variables added to its environment.
+        timeout_s: How long a worker may take for a job before it is taken to hang; None derives it from those that
+            ended (see `Patience`).
+        memory_bytes: Most memory that a worker may hold when it evaluates; None for no limit.
     """
 
-    def __init__(self, factory: EvaluatorFactory, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        factory: EvaluatorFactory,
+        environments: Sequence[Mapping[str, str]],
+        *,
+        timeout_s: float | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
         if not environments:
             raise invalid("workers", "at least 1", 0, "Leave it out for the default.")
         self._pickled_factory = pickle.dumps(factory)
         self._environments = tuple(environments)
-        self._workers: list[_Worker] = []
+        self._memory_bytes = memory_bytes
+        self._patience, self._start_patience = Patience(timeout_s), Patience()
+        self._workers: list[WorkerProcess] = []
+        self._waiting: deque[Attempt] = deque()
+        self._num_given_up = 0
 
     @property
     def capacity(self) -> int:
-        return len(self._environments)
+        return len(self._environments) - self._num_given_up
 
     def __enter__(self) -> Self:
         """Start the workers and wait until one is ready, so that bad input is known before any job is given out."""
@@ -126,9 +128,9 @@ class WorkerPool:
             for environment in self._environments:
                 self._workers.append(self._start(environment, starts=1))
             while not any(worker.ready for worker in self._workers):
-                self._wait(timeout=None)
+                self._wait(MAX_TICK_S)
                 for worker in list(self._workers):
-                    self._receive(worker)
+                    self._look_at(worker)
         except BaseException:
             self.close(cancel=True)
             raise
@@ -140,61 +142,51 @@ class WorkerPool:
         self.close(cancel=kind is not None)
 
     def submit(self, job: Job) -> None:
-        # A ready worker first; one that is still starting finds the job in its pipe.
-        idle = sorted((worker for worker in self._workers if worker.job is None), key=lambda worker: not worker.ready)
-        if not idle:
+        if sum(worker.attempt is None for worker in self._workers) <= len(self._waiting):
             raise RuntimeError(f"all {self.capacity} workers are busy")
-        self._give(idle[0], job)
+        self._waiting.append(Attempt(job))
+        self._give_out()
 
     def next_outcome(self, timeout: float) -> tuple[Job, Outcome] | None:
         deadline = time.monotonic() + timeout
         while True:
             for worker in list(self._workers):
-                ended = self._receive(worker)
+                ended = self._look_at(worker)
                 if ended is not None:
                     return ended
+            self._give_out()
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            self._wait(left)
+            self._wait(min(left, MAX_TICK_S))
 
     def close(self, cancel: bool) -> None:
         workers, self._workers = self._workers, []
+        self._waiting.clear()
         atexit.unregister(self.close)
         for worker in workers:
             if not cancel:
-                _send(worker.connection, None)
+                worker.send(None)
         deadline = time.monotonic() + (0.0 if cancel else _CLOSE_GRACE_S)
         for worker in workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.is_alive():
-                worker.process.kill()  # SIGTERM would say nothing: workers ignore it.
-            worker.connection.close()
-            worker.process.join(_CLOSE_GRACE_S)
-            if worker.process.exitcode is None:
-                logger.warning("Worker process %s does not end.", worker.process.pid)
-            else:
-                worker.process.close()
+            worker.end()
 
-    def _start(self, environment: Mapping[str, str], starts: int) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        level = logging.getLogger().getEffectiveLevel()
-        process = context.Process(target=work, args=(theirs, self._pickled_factory, level), name="nas worker")
-        with _signals_blocked(), _variables(environment):
-            process.start()
-        theirs.close()  # So that the pipe ends with the worker.
-        return _Worker(process, ours, environment, starts)
+    def _start(self, environment: Mapping[str, str], starts: int) -> WorkerProcess:
+        now_s = self._start_patience.now
+        return WorkerProcess.start(environment, self._pickled_factory, self._memory_bytes, starts, now_s)
 
-    def _give(self, worker: _Worker, job: Job) -> None:
-        worker.job = job
-        _send(worker.connection, job)  # If the worker is dead, `_receive` finds out.
-
-    def _wait(self, timeout: float | None) -> None:
+    def _wait(self, timeout: float) -> None:
         wait([end for worker in self._workers for end in (worker.connection, worker.process.sentinel)], timeout)
 
-    def _receive(self, worker: _Worker) -> tuple[Job, Outcome] | None:
-        """Take what a worker has sent, up to an outcome; replace the worker if it died."""
+    def _give_out(self) -> None:
+        # A ready worker first; one that is still starting finds the job in its pipe.
+        idle = sorted((w for w in self._workers if w.attempt is None), key=lambda worker: not worker.ready)
+        for worker in idle[: len(self._waiting)]:
+            worker.give(self._waiting.popleft(), self._patience.now)
+
+    def _look_at(self, worker: WorkerProcess) -> tuple[Job, Outcome] | None:
+        """Take what a worker has sent, up to an outcome; replace the worker if it died, broke or hangs."""
         alive = worker.process.is_alive()  # Asked before reading, so that a last message is not lost.
         try:
             while worker.connection.poll():
@@ -203,82 +195,63 @@ class WorkerPool:
                     return ended
         except (EOFError, OSError):
             alive = False
-        return None if alive else self._replace(worker)
+        if worker.broken is not None or not alive:
+            return self._replace(worker, worker.broken)
+        patience = self._patience if worker.ready else self._start_patience
+        waited_s = patience.now - worker.since_s
+        if (worker.ready and worker.attempt is None) or waited_s <= patience.limit_s:
+            return None
+        return self._replace(worker, Failure("timed out", f"timed out: no result after {waited_s:.0f} s"))
 
-    def _handle(self, worker: _Worker, message: Message) -> tuple[Job, Outcome] | None:
+    def _handle(self, worker: WorkerProcess, message: Message) -> tuple[Job, Outcome] | None:
         match message:
             case Ready():
-                worker.ready, worker.starts = True, 0
+                self._start_patience.learn(self._start_patience.now - worker.since_s)
+                worker.ready, worker.starts, worker.since_s = True, 0, self._patience.now
             case Refused():
                 raise InvalidInputError(message.message)
             case logging.LogRecord():
                 if logging.getLogger(message.name).isEnabledFor(message.levelno):
                     logging.getLogger(message.name).handle(message)
+            case Failure(kind="device error"):
+                worker.broken = message
             case _:
-                job, worker.job = worker.job, None
-                assert job is not None, "a worker sends an outcome only for a job"
-                return job, message
+                attempt, worker.attempt = worker.attempt, None
+                assert attempt is not None, "a worker sends an outcome only for a job"
+                if isinstance(message, Failure):
+                    return attempt.job, message
+                self._patience.learn(self._patience.now - worker.since_s)
+                return attempt.job, replace(message, num_attempts=attempt.number)
         return None
 
-    def _replace(self, dead: _Worker) -> tuple[Job, Outcome] | None:
-        """Start a worker in place of a dead one; return its job as failed, unless the worker had not begun it."""
-        dead.process.join()
-        how = _how_it_ended(dead.process.exitcode)
-        dead.process.close()
-        dead.connection.close()
-        place = self._workers.index(dead)
-        if not dead.ready and dead.starts >= _MAX_STARTS:
-            del self._workers[place]
+    def _replace(self, worker: WorkerProcess, failure: Failure | None) -> tuple[Job, Outcome] | None:
+        """Start a worker in place of one that died or, for the given reason, is of no more use; see about its job."""
+        how_it_ended = worker.end()
+        failure = failure or how_it_ended
+        self._refill(worker, failure.reason)
+        attempt = worker.attempt
+        if attempt is not None and worker.ready:
+            if attempt.number >= _MAX_ATTEMPTS:
+                return attempt.job, replace(failure, reason=f"{failure.reason}, {attempt.number} attempts")
+            logger.warning("Trial %d is begun once more: %s.", attempt.job.number, failure.reason)
+            job = replace(attempt.job, from_scratch=failure.kind == "timed out")
+            attempt = Attempt(job, attempt.number + 1)
+        if attempt is not None:
+            self._waiting.appendleft(attempt)
+        return None
+
+    def _refill(self, gone: WorkerProcess, reason: str) -> None:
+        """Start a worker in the place of one that is gone, unless that has twice not become ready."""
+        place = self._workers.index(gone)
+        if gone.ready or gone.starts < _MAX_STARTS:
+            logger.warning("A worker process was replaced: %s.", reason)
+            self._workers[place] = self._start(gone.environment, gone.starts + 1)
+            return
+        del self._workers[place]
+        if not self._workers:
             raise WorkerStartError(
-                f"A worker process ended twice before it was ready to evaluate, the last time by {how}. "
+                f"A worker process twice did not become ready to evaluate, the last time: {reason}. "
                 "What it printed above says why; a script that starts a search needs `if __name__ == '__main__':`."
             )
-        logger.warning("A worker process ended by %s; starting another.", how)
-        fresh = self._workers[place] = self._start(dead.environment, dead.starts + 1)
-        if dead.job is None:
-            return None
-        if dead.ready:
-            return dead.job, Failure("worker died", f"worker died ({how})")
-        self._give(fresh, dead.job)
-        return None
-
-
-def _send(connection: Connection, message: Job | None) -> None:
-    """Send to a worker that may have died; its death is noticed where its messages are read."""
-    try:
-        connection.send(message)
-    except OSError:
-        logger.debug("A worker died before it took %s.", message)
-
-
-def _how_it_ended(exitcode: int | None) -> str:
-    assert exitcode is not None, "the process has been joined"
-    return f"signal {-exitcode}" if exitcode < 0 else f"exit code {exitcode}"
-
-
-@contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a process about to be started: it has them before its first import."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Let a process start with SIGINT and SIGTERM blocked, as they stay in it: Python would die of a Ctrl-C while it
-    is still importing, before the worker can ask to ignore it. Here they are held back for as long as that takes.
-    """
-    resource_tracker.ensure_running()  # It would be started with the first process, and unblock them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._num_given_up += 1
+        logger.warning("A worker process twice did not become ready: %s. The others go on without it.", reason)

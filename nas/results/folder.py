@@ -6,6 +6,7 @@ The journal is the truth; everything else but the manifest can be rebuilt from i
 import fcntl
 import os
 import platform
+import shutil
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -105,6 +106,11 @@ class RunFolder:
         return self.path / "timings.jsonl"
 
     @property
+    def checkpoints_path(self) -> Path:
+        """Of the folder of trainings that are under way, or were when the search was stopped."""
+        return self.path / "checkpoints"
+
+    @property
     def family_path(self) -> Path:
         return self.path / "family.md"
 
@@ -115,6 +121,10 @@ class RunFolder:
     @property
     def manifest(self) -> Manifest:
         return Manifest.load(self.manifest_path)
+
+    def remove_checkpoints(self) -> None:
+        """Remove what is left of trainings; nothing is under way any more."""
+        shutil.rmtree(self.checkpoints_path, ignore_errors=True)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, which makes the folder a run."""

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -106,27 +108,66 @@ class Trainer:
             group["lr"] = rate
 
 
-def training_batches(
-    data: ImageSet, recipe: Recipe, num_epochs: int, normalise: Normalise, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield augmented, normalised batches of every epoch; a last incomplete batch of an epoch is left out.
+class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
+    """Augmented, normalised batches of every epoch; a last incomplete batch of an epoch is left out.
 
     Order and augmentation depend on `seed` alone, so that networks trained with one seed see the same images.
+
+    Attributes:
+        generator: Of all draws; on the CPU, so that they are the same for every device.
+        order: Of the images in the epoch under way, on the device of the images.
+        step: Batches so far.
+        total: Batches in all.
     """
-    device = data.images.device
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same draws on every device
-    size = min(recipe.batch_size, len(data))
-    for _ in range(num_epochs):
-        order = epoch_order(len(data), generator).to(device)
-        for start in range(0, len(data) - size + 1, size):
-            chosen = order[start : start + size]
-            images = augment(data.images[chosen], generator, flip=recipe.flip, shift=recipe.shift)
-            yield normalise(images), data.labels[chosen]
+
+    def __init__(self, data: ImageSet, recipe: Recipe, num_epochs: int, normalise: Normalise, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.order = torch.empty(0, dtype=torch.int64)
+        self.step, self.total = 0, num_steps(data, recipe, num_epochs)
+        self._data, self._recipe, self._normalise = data, recipe, normalise
+        self._size = min(recipe.batch_size, len(data))
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        if self.step == self.total:
+            raise StopIteration
+        place = self.step % (len(self._data) // self._size)
+        if place == 0:
+            self.order = epoch_order(len(self._data), self.generator).to(self._data.images.device)
+        self.step += 1
+        chosen = self.order[place * self._size : (place + 1) * self._size]
+        images = self._data.images[chosen]
+        images = augment(images, self.generator, flip=self._recipe.flip, shift=self._recipe.shift)
+        return self._normalise(images), self._data.labels[chosen]
 
 
 def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
-    """Return how many batches `training_batches` yields."""
+    """Return how many batches `TrainingBatches` yields."""
     return num_epochs * (len(data) // min(recipe.batch_size, len(data)))
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training under way: all that changes from step to step.
+
+    Attributes:
+        trainer: The network and its optimizer.
+        batches: At the step that was done last.
+        losses: Of each step so far, on the device.
+    """
+
+    trainer: Trainer
+    batches: TrainingBatches
+    losses: list[Tensor]
+
+
+class Keeper(Protocol):
+    """Keeps a training now and then, so that it can go on after an interruption (`nas.training.checkpoint`)."""
+
+    def resume(self, training: Training) -> None:
+        """Bring a training that is about to begin to where it was kept, if it was."""
+
+    def after_step(self, training: Training) -> None:
+        """Keep a training, if it is time."""
 
 
 def fit(
@@ -137,6 +178,7 @@ def fit(
     seed: int,
     on_step: Callable[[int, Tensor], None] | None = None,
     between_batches: BetweenBatches = nothing,
+    keeper: Keeper | None = None,
 ) -> float:
     """Train over all epochs with the recipe's schedule.
 
@@ -148,6 +190,7 @@ def fit(
         seed: Of data order and augmentation.
         on_step: Called with the number of the step, from 1, and its loss.
         between_batches: Called after every step.
+        keeper: Keeps the training on its way. One that was kept goes on: callers are not told of its first steps again.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -156,16 +199,21 @@ def fit(
         DivergedError: As soon as a check, made about twenty times a run, finds a loss that is not finite.
     """
     trainer.model.train()
-    total = num_steps(data, trainer.recipe, num_epochs)
-    losses: list[Tensor] = []
-    for step, (inputs, labels) in enumerate(training_batches(data, trainer.recipe, num_epochs, normalise, seed)):
-        trainer.set_learning_rate(trainer.recipe.rate(step, total))
+    training = Training(trainer, TrainingBatches(data, trainer.recipe, num_epochs, normalise, seed), [])
+    if keeper is not None:
+        keeper.resume(training)
+    batches, losses, total = training.batches, training.losses, training.batches.total
+    for inputs, labels in batches:
+        step = batches.step
+        trainer.set_learning_rate(trainer.recipe.rate(step - 1, total))
         losses.append(trainer.step(inputs, labels))
         # Reading a loss waits for the device, so it is not done every step.
-        if (step + 1) % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
-            raise DivergedError(f"training loss is {losses[-1].item()} at step {step + 1} of {total}")
+        if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
+            raise DivergedError(f"training loss is {losses[-1].item()} at step {step} of {total}")
         if on_step is not None:
-            on_step(step + 1, losses[-1])
+            on_step(step, losses[-1])
+        if keeper is not None:
+            keeper.after_step(training)
         between_batches()
     tail = torch.stack(losses[-max(1, total // 10) :]).mean().item()
     if not math.isfinite(tail):

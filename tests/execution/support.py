@@ -22,6 +22,7 @@ from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
 from nas.execution.sharing import Others
+from nas.execution.signals import GRACE_S
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.prefilter import Prefilter
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
@@ -125,6 +126,11 @@ def _fail(fault: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit":
         os._exit(7)
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "take memory":
+        held = [bytearray(2**24) for _ in range(1000)]  # Beyond what the worker may hold.
+        raise AssertionError(len(held))
 
 
 def measure(spec: ArchSpec, seed: int = 0, *, nan: bool = False) -> Measurement:
@@ -192,6 +198,7 @@ def search(
     others: Others | None = None,
     noise_repeats: int = 0,
     prefilter: Prefilter | None = None,
+    grace_s: float = GRACE_S,
 ) -> Finished:
     return search_loop(
         study,
@@ -209,6 +216,7 @@ def search(
         others=others,
         noise_repeats=noise_repeats,
         prefilter=prefilter,
+        grace_s=grace_s,
     )
 
 

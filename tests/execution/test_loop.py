@@ -191,8 +191,8 @@ def test_without_warm_start_the_sampler_begins(tmp_path: Path) -> None:
         (2, "memory", "out of memory: MemoryError"),
         (2, "diverge", "diverged: DivergedError: training loss is nan (support.py:"),
         (2, "nan", "diverged: pareto is [nan"),
-        (2, "kill", "worker died (signal 9)"),
-        (1, "exit", "worker died (exit code 7)"),
+        (2, "kill", "worker died (signal 9), 2 attempts"),
+        (1, "exit", "worker died (exit code 7), 2 attempts"),
     ],
 )
 def test_what_fails_uses_up_budget_and_the_search_goes_on(

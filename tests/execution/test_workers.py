@@ -14,7 +14,6 @@ from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.measurement import Measurement
 from nas.execution import (
     Evaluate,
-    Failure,
     Job,
     Outcome,
     WorkerPool,
@@ -87,17 +86,6 @@ def test_jobs_run_at_the_same_time_in_workers_that_persist(tmp_path: Path) -> No
     assert len({pid for _, pid in log_lines(log, "begin")}) == 2
 
 
-def test_a_killed_worker_loses_its_job_and_is_replaced(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with WorkerPool(Analytic(log, sleep_s=600), [{}]) as pool:
-        for number in range(2):
-            pool.submit(job(number))
-            while len(log_lines(log, "begin")) <= number:
-                assert pool.next_outcome(0.05) is None
-            os.kill(log_lines(log, "begin")[number][1], signal.SIGKILL)
-            assert take(pool) == (job(number), Failure("worker died", "worker died (signal 9)"))
-
-
 def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with WorkerPool(Analytic(log), [{}]) as pool:
@@ -106,9 +94,9 @@ def test_an_idle_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         os.kill(log_lines(log, "begin")[0][1], signal.SIGKILL)
         pool.submit(job(1))
         ended, outcome = take(pool)
-        # The worker may have been dead before or after it was given the job; nobody can tell.
+        # The worker may have been dead before or after it was given the job, which then is its second attempt.
         assert ended == job(1)
-        assert isinstance(outcome, Measurement) or outcome.kind == "worker died"
+        assert isinstance(outcome, Measurement)
         pool.submit(job(2))
         assert isinstance(take(pool)[1], Measurement)
 
@@ -123,7 +111,7 @@ def test_a_worker_that_dies_once_at_start_keeps_its_job(tmp_path: Path) -> None:
 
 def test_workers_that_cannot_start_end_the_search(tmp_path: Path) -> None:
     with (
-        pytest.raises(WorkerStartError, match=r"twice .* exit code 3"),
+        pytest.raises(WorkerStartError, match=r"twice .*exit code 3"),
         WorkerPool(Analytic(tmp_path / "log", start_fault="die"), [{}]),
     ):
         pytest.fail("the pool must not open")

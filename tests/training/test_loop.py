@@ -9,13 +9,13 @@ from nas.errors import DivergedError
 from nas.models import build_model
 from nas.training.loop import (
     Trainer,
+    TrainingBatches,
     fit,
     make_optimizer,
     normaliser,
     num_steps,
     predict,
     reestimate_batch_norm,
-    training_batches,
 )
 from nas.training.recipe import Recipe
 from nas.training.validation import validate
@@ -26,7 +26,7 @@ RECIPE = Recipe(batch_size=50, flip=False, shift=0)
 
 
 def batches(dataset, *, recipe=RECIPE, num_epochs=2, seed=0):
-    return list(training_batches(dataset.train, recipe, num_epochs, normaliser(dataset), seed))
+    return list(TrainingBatches(dataset.train, recipe, num_epochs, normaliser(dataset), seed))
 
 
 def make_model(spec, seed=0):

@@ -54,7 +54,7 @@ def _journal(url: str) -> BaseStorage:
         raise invalid("storage", "a file in a folder that exists", url, "Make the folder first.")
     if path.is_file():
         JournalFile(str(path)).repair()
-    return open_journal(path)
+    return open_journal(path, is_shared=True)
 
 
 def _grpc(url: str) -> BaseStorage:

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 10.0
+_WRITE_FRACTION = 0.02
+"""Of the time of a search, what its tables may take while it goes on: those of thousands of trials take seconds."""
 
 
 def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
@@ -125,17 +127,11 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         if settings.storage is not None:
             console.print(f"Join it elsewhere with: --storage {redacted(settings.storage)} --study {settings.study}")
         display = stack.enter_context(make_display(objective=objective))
-        written, warned = time.monotonic(), False
+        tables = _Tables(folder, study, manifest)
 
         def on_event(event: Event) -> None:
-            nonlocal written, warned
             display(event)
-            if isinstance(event, Measured | Failed) and time.monotonic() - written > _WRITE_EVERY_S:
-                noise = write_tables(folder, study, manifest).noise
-                written = time.monotonic()
-                if not warned and noise is not None and noise.warning is not None:
-                    warned = True
-                    logger.warning("%s", noise.warning)
+            tables.on_event(event)
 
         finished = search_loop(
             study,
@@ -157,6 +153,26 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         if not finished.interrupted:
             folder.remove_checkpoints()  # Of candidates that failed in the middle of their training.
         return write_tables(folder, study, manifest), finished
+
+
+class _Tables:
+    """Writes a run's tables while its search goes on, as often as that is cheap."""
+
+    def __init__(self, folder: RunFolder, study: optuna.Study, manifest: Manifest) -> None:
+        self._folder, self._study, self._manifest = folder, study, manifest
+        self._next = time.monotonic() + _WRITE_EVERY_S
+        self._has_warned = False
+
+    def on_event(self, event: Event) -> None:
+        began = time.monotonic()
+        if not isinstance(event, Measured | Failed) or began < self._next:
+            return
+        noise = write_tables(self._folder, self._study, self._manifest).noise
+        ended = time.monotonic()
+        self._next = ended + max(_WRITE_EVERY_S, (ended - began) / _WRITE_FRACTION)
+        if not self._has_warned and noise is not None and noise.warning is not None:
+            self._has_warned = True
+            logger.warning("%s", noise.warning)
 
 
 def summary(run: Run) -> dict[str, Any]:

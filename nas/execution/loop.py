@@ -300,7 +300,7 @@ class _Search:
             origin: Where the parameters come from.
             params: If the sampler is not to choose them.
         """
-        trial = self.drafts.begin(self.make_sampler(self._draw), params)
+        trial = self.drafts.begin(self.make_sampler(self._draw), self.ledger.num_trials, params)
         spec = self.space.suggest(trial)
         describe(trial, spec)
         trial.set_user_attr(ORIGIN, origin)

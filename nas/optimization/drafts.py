@@ -34,14 +34,15 @@ class Drafts:
             study_name=study.study_name, storage=cast(BaseStorage, self._storage), sampler=study.sampler
         )
 
-    def begin(self, sampler: BaseSampler, params: Mapping[str, Any] | None = None) -> Trial:
+    def begin(self, sampler: BaseSampler, number: int, params: Mapping[str, Any] | None = None) -> Trial:
         """Return a new draft; the one before is dropped if it was not added.
 
         Args:
             sampler: What proposes its parameters.
+            number: How many trials the study has: what the draft's number will be, unless another driver is faster.
             params: Parameters that are given, not proposed.
         """
-        self._storage.begin({} if params is None else {"fixed_params": dict(params)})
+        self._storage.begin(number, {} if params is None else {"fixed_params": dict(params)})
         self.study.sampler = sampler
         self.study._thread_local.cached_all_trials = None  # As `Study.ask` does: samplers would read an old copy.
         return Trial(self.study, _DRAFT_ID)
@@ -66,9 +67,9 @@ class _DraftStorage:
         self._draft: FrozenTrial | None = None
         self.added_id = _DRAFT_ID
 
-    def begin(self, system_attrs: dict[str, Any]) -> None:
+    def begin(self, number: int, system_attrs: dict[str, Any]) -> None:
         self._draft = FrozenTrial(
-            number=self._inner.get_n_trials(self._study_id),
+            number=number,
             state=TrialState.RUNNING,
             value=None,
             datetime_start=datetime.now(),

@@ -23,9 +23,16 @@ class JournalFile(JournalFileBackend):
 
     The next writer would write behind what is left of it, and nobody could read the journal any more. Here the next
     writer cuts it off first: nobody was told that it was written.
+
+    Args:
+        path: Of the file.
+        is_shared: Whether other machines write it too. A record is then on the disk when it was written. Otherwise
+            only the end of a trial is, with all before it; the rest outlives the process but perhaps not a power cut,
+            after which the search goes on from the last end.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_shared: bool = False) -> None:
+        self._is_shared = is_shared
         self._file_lock = JournalFileSymlinkLock(path, grace_period=_LOCK_GRACE_S)
         super().__init__(path, self._file_lock)
 
@@ -38,7 +45,8 @@ class JournalFile(JournalFileBackend):
                 file.seek(0, os.SEEK_END)
                 file.write(records)
                 file.flush()
-                os.fsync(file.fileno())
+                if self._is_shared or any("trial_id" in log and "datetime_complete" in log for log in logs):
+                    os.fsync(file.fileno())
         finally:
             self._file_lock.release()
 
@@ -51,14 +59,14 @@ class JournalFile(JournalFileBackend):
             self._file_lock.release()
 
 
-def open_journal(path: Path) -> JournalStorage:
-    """Open a journal that one process or many write.
+def open_journal(path: Path, *, is_shared: bool = False) -> JournalStorage:
+    """Open a journal (see `JournalFile`).
 
     Raises:
         InvalidInputError: If it is damaged, or cannot be read.
     """
     try:
-        return JournalStorage(JournalFile(str(path)))
+        return JournalStorage(JournalFile(str(path), is_shared=is_shared))
     except (ValueError, KeyError, AssertionError) as error:
         raise invalid("journal", "whole", str(path), f"A line of it cannot be read: {error}.") from error
     except OSError as error:

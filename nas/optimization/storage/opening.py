@@ -1,6 +1,7 @@
 """`open_storage`: any storage of Optuna's by its address."""
 
 import random
+import re
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ from nas.optimization.storage.journal import JournalFile, open_journal
 from nas.optimization.storage.patience import PatientStorage, first_line
 
 _CONNECT_S = 10
+_RACE = re.compile(r"already exists|duplicate|unique|locked", re.IGNORECASE)
 _SCHEMA_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _EXAMPLES = "For example postgresql://user@host/name, or journal:///path/of/a/shared/file."
 
@@ -54,7 +56,7 @@ def _journal(url: str) -> BaseStorage:
         raise invalid("storage", "a file in a folder that exists", url, "Make the folder first.")
     if path.is_file():
         JournalFile(str(path)).repair()
-    return open_journal(path)
+    return open_journal(path, is_shared=True)
 
 
 def _grpc(url: str) -> BaseStorage:
@@ -79,9 +81,9 @@ def _database_at(address: URL) -> BaseStorage:
     for pause_s in (*_SCHEMA_PAUSES_S, None):
         try:
             return get_storage(RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options))
-        except (DBAPIError, StorageInternalError):
+        except (DBAPIError, StorageInternalError) as error:
             # Drivers that begin together in an empty database all try to make its tables; one succeeds.
-            if pause_s is None:
+            if pause_s is None or not _RACE.search(str(error)):
                 raise
             time.sleep(pause_s * random.uniform(0.5, 1))
     raise AssertionError("unreachable")

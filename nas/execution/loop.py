@@ -142,7 +142,7 @@ def search_loop(
             ledger=Ledger.read(study),
             drafts=Drafts(study),
             others=others,
-            noise=NoiseRepeats.of(study, space, noise_repeats),
+            noise=NoiseRepeats(study, space, noise_repeats, 0 if others is None else others.draw_offset >> 32),
         )
         if prefilter is not None:
             prefilter.resume(signals_of(study))
@@ -364,12 +364,14 @@ class _Search:
         self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 
     def _retrain_due(self) -> None:
-        """Give free workers the repeats that are due."""
+        """Train measured candidates again that are due for it, while the executor has room."""
+        nothing_left = self.exhausted or self.ledger.num_claimed >= self.budget
         while self._num_busy < self.executor.capacity:
-            trial = self.noise.next_due(at_end=not self.running and not self._has_work())
-            if trial is None:
+            due = self.noise.begin_next(at_end=nothing_left and not self.running and not self._has_work())
+            if due is None:
                 return
-            repeat, spec = self.noise.begin(), spec_of(trial)
+            repeat, trial = due
+            spec = spec_of(trial)
             seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id, repeat=repeat)
             self.executor.submit(Job(trial.number, spec, self.fidelity, seed, repeat))
             self.on_event(Retraining(trial.number, spec, repeat, self.noise.num_repeats))

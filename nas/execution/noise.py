@@ -28,45 +28,41 @@ class NoiseRepeats:
     """Deals repeats out to the reference networks in turn, once all of them have ended.
 
     Where none was measured, the first measured candidates take their place. A repeat that was done, or failed, is never
-    done again; one that was running when its search was killed is.
+    done again; one that was running when its search was killed is. Several drivers look at what the others have done
+    before they begin one. Two may still do the same at the same time, which is harmless: the later one is kept.
 
     Attributes:
         study: That is searched, and keeps the repeats.
         space: Tells the names of the reference networks.
         num_repeats: How many there are to be in the study.
-        done: Repeats that the study has.
+        preference: A number that is another one in each of several drivers, so that they begin with different repeats.
         running: Repeats that the executor has.
     """
 
     study: optuna.Study
     space: SearchSpace
     num_repeats: int
-    done: set[int]
+    preference: int = 0
     running: set[int] = field(default_factory=set)
+    _is_done: bool = False
 
-    @classmethod
-    def of(cls, study: optuna.Study, space: SearchSpace, num_repeats: int) -> "NoiseRepeats":
-        """Take stock of a study."""
-        return cls(study, space, num_repeats, {done.repeat for done in noise_repeats(study)})
-
-    def next_due(self, *, at_end: bool) -> FrozenTrial | None:
-        """Return the candidate that is to be trained again next, or None while none is due.
+    def begin_next(self, *, at_end: bool) -> tuple[int, FrozenTrial] | None:
+        """Return the next repeat and its candidate, now running; None while none is due.
 
         Args:
-            at_end: No candidate is running, and none will be asked for.
+            at_end: No candidate is running, and none will be.
         """
-        repeat = self._next_repeat()
-        if repeat is None:
+        if self._is_done or len(self.running) == self.num_repeats:
             return None
-        networks = self._networks(at_end)
-        return networks[(repeat - 1) % len(networks)] if networks else None
-
-    def begin(self) -> int:
-        """Return the number of the repeat that was due, which is now running."""
-        repeat = self._next_repeat()
-        assert repeat is not None, "a repeat was due"
+        done = {each.repeat for each in noise_repeats(self.study)}
+        missing = [repeat for repeat in range(1, self.num_repeats + 1) if repeat not in done | self.running]
+        self._is_done = not missing and not self.running
+        networks = self._networks(at_end) if missing else []
+        if not networks:
+            return None
+        repeat = missing[self.preference % len(missing)]
         self.running.add(repeat)
-        return repeat
+        return repeat, networks[(repeat - 1) % len(networks)]
 
     def end(self, job: Job, outcome: Outcome) -> NoiseRepeat:
         """Keep how a running repeat ended."""
@@ -78,12 +74,7 @@ class NoiseRepeats:
             done = NoiseRepeat(job.repeat, job.number, outcome)
         note_noise_repeat(self.study, done)
         self.running.remove(job.repeat)
-        self.done.add(job.repeat)
         return done
-
-    def _next_repeat(self) -> int | None:
-        known = self.done | self.running
-        return next((repeat for repeat in range(1, self.num_repeats + 1) if repeat not in known), None)
 
     def _networks(self, at_end: bool) -> list[FrozenTrial]:
         trials = self.study.get_trials(deepcopy=False)

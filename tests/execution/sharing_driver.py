@@ -29,7 +29,7 @@ def main() -> None:
     pool = WorkerPool(factory, worker_environments("cpu", workers)) if workers else InProcessExecutor(factory)
     with pool, Membership(study, timeout_s) as membership:
         others = Others(study, PARETO, membership)
-        print(json.dumps(asdict(search(study, pool, budget=budget, others=others))))
+        print(json.dumps(asdict(search(study, pool, budget=budget, others=others, noise_repeats=3))))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from optuna.samplers import PartialFixedSampler
 
-from nas.evaluation.job import job_seed
+from nas.evaluation.job import Job, job_seed
 from nas.execution import Executor, InProcessExecutor, WorkerPool
 from nas.execution.events import Event, Measured, Retrained, Retraining, Started
+from nas.execution.noise import NoiseRepeats
 from nas.optimization.trials import NoiseRepeat, candidates, noise_repeats, note_noise_repeat
 from tests.execution.support import (
     FIDELITY,
@@ -66,6 +67,31 @@ def test_without_references_the_first_candidates_are_repeated(tmp_path: Path, bu
     assert sum(isinstance(event, Measured) for event in events[:began]) == min(budget, 3) - 1
 
 
+def test_few_candidates_at_the_start_of_a_resumed_search_are_not_all_there_will_be(tmp_path: Path) -> None:
+    study = open_study()
+    with executor(tmp_path) as jobs:
+        search(study, jobs, budget=1, warm_start=False)
+        search(study, jobs, budget=8, warm_start=False, noise_repeats=3)
+    first = [trial.number for trial in candidates(study)[:3]]
+    assert [done.number for done in noise_repeats(study)] == first
+
+
+def test_a_driver_begins_no_repeat_that_another_one_has_done(tmp_path: Path) -> None:
+    study, space = open_study(), make_space()
+    with executor(tmp_path) as jobs:
+        search(study, jobs, budget=3)
+    here, there = (NoiseRepeats(study, space, 4, preference) for preference in (0, 2))
+    begun = []
+    for driver in (here, there, here, there):
+        due = driver.begin_next(at_end=False)
+        assert due is not None
+        repeat, trial = due
+        begun.append(repeat)
+        driver.end(Job(trial.number, space.reference, FIDELITY, 0, repeat), measure(space.reference))
+    assert begun == [1, 4, 2, 3]
+    assert here.begin_next(at_end=True) is there.begin_next(at_end=True) is None
+
+
 def test_a_resumed_search_does_what_is_missing_and_nothing_again(tmp_path: Path) -> None:
     study = open_study()
     for budget, repeats, expected in ((1, 0, 0), (6, 2, 2), (6, 2, 2), (6, 4, 4), (9, 3, 4)):
@@ -87,7 +113,8 @@ def test_a_repeat_that_fails_is_kept_with_its_reason_and_not_tried_again(tmp_pat
         assert finished.num_candidates == 4
         reasons = [done.fail_reason or "" for done in noise_repeats(study)]
         assert [reason.partition(" ")[0] for reason in reasons] == ["worker" if workers else "error:"] * 2
-        assert len(log_lines(tmp_path / "log", "again")) == 2
+        # A job whose worker died is begun once more.
+        assert len(log_lines(tmp_path / "log", "again")) == (4 if workers else 2)
     assert [event.measurement for event in events if isinstance(event, Retrained)] == [None, None]
 
 

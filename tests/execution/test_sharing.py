@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nas.optimization.storage.opening import open_storage
-from nas.optimization.trials import DRIVER, candidates
+from nas.optimization.trials import DRIVER, candidates, noise_repeats
 from tests.execution.support import ids, log_lines
 
 TIMEOUT_S = 3.0
@@ -47,6 +47,7 @@ def check_met(folder: Path, url: str, budget: int, extra_begun: int = 0) -> optu
     assert len(ended) <= budget + extra_begun
     assert set(ended) == set(ids(found))
     assert len(log_lines(folder / "log", "begin")) <= budget + extra_begun
+    assert [done.repeat for done in noise_repeats(study)] == [1, 2, 3]
     assert {t.state for t in study.trials} <= {TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING}
     return study
 

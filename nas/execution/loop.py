@@ -256,6 +256,7 @@ class _Search:
         if self.others is None:
             return
         self.ledger, ended = self.others.look(self.ledger)
+        self.noise.look()
         for candidate in map(_as_event, ended):
             self.learn(candidate)
             self.on_event(Elsewhere(candidate))
@@ -367,8 +368,8 @@ class _Search:
         """Give free workers the repeats that are due."""
         while self._num_busy < self.executor.capacity:
             trial = self.noise.next_due(at_end=not self.running and not self._has_work())
-            if trial is None:
-                return
+            if trial is None or (self.others is not None and self.others.ran(trial)):
+                return  # None is due, or it is another driver's to do.
             repeat, spec = self.noise.begin(), spec_of(trial)
             seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id, repeat=repeat)
             self.executor.submit(Job(trial.number, spec, self.fidelity, seed, repeat))

@@ -49,6 +49,10 @@ class NoiseRepeats:
         """Take stock of a study."""
         return cls(study, space, num_repeats, {done.repeat for done in noise_repeats(study)})
 
+    def look(self) -> None:
+        """See which repeats other drivers have done."""
+        self.done |= {done.repeat for done in noise_repeats(self.study)}
+
     def next_due(self, *, at_end: bool) -> FrozenTrial | None:
         """Return the candidate that is to be trained again next, or None while none is due.
 

@@ -60,6 +60,10 @@ class Others:
         """Note on a trial, a draft or one that was taken, that it runs here."""
         self._membership.own(trial)
 
+    def ran(self, trial: FrozenTrial) -> bool:
+        """Whether a candidate was evaluated by another driver."""
+        return trial.user_attrs.get(DRIVER) != self._membership.identity
+
     def pass_on(self, trial: Trial) -> None:
         """Let whoever is free go on with a trial that runs here."""
         pass_on(self._study, self._study._storage.get_trial(trial._trial_id))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -107,9 +108,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
                 factory = replace(factory, timings=folder.timings_path, checkpoints=folder.checkpoints_path)
         if recommended is not None:
             manifest = recommended.note(manifest)
-        if settings.resume is not None:
-            folder.manifest.check_compatible(manifest)
-        storage = _storage(settings, manifest)
+        storage = _agreed(settings, folder, manifest)
         prefilter = _prefilter(settings, factory, manifest)
         executor = stack.enter_context(_executor(settings, factory, cluster))
         # Everything has been checked: from here on things are written.
@@ -125,7 +124,8 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         note_sitting(study, settings.budget)
         console.print(f"Searching {space.name} on {manifest.data}; results in {cli.short_path(folder.path)}")
         if settings.storage is not None:
-            console.print(f"Join it elsewhere with: --storage {redacted(settings.storage)} --study {settings.study}")
+            join = f"--storage {redacted(settings.storage)} --study {shlex.quote(settings.study or '')}"
+            console.print(f"Join it elsewhere with: {join}", markup=False, highlight=False, soft_wrap=True)
         display = stack.enter_context(make_display(objective=objective))
         tables = _Tables(folder, study, manifest)
 
@@ -211,11 +211,18 @@ def _folder(settings: SearchSettings) -> RunFolder:
     return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, data))
 
 
-def _storage(settings: SearchSettings, manifest: Manifest) -> BaseStorage | None:
-    """Open the storage that is shared, if one is; what its study is made from must be what is to be searched."""
+def _agreed(settings: SearchSettings, folder: RunFolder, manifest: Manifest) -> BaseStorage | None:
+    """Check that a run that is resumed, and a study that is joined, are made from what is to be searched.
+
+    Returns:
+        The storage that is shared, if one is.
+    """
+    if settings.resume is not None:
+        folder.manifest.check_compatible(manifest)
     if settings.storage is None:
         return None
-    assert settings.study is not None, "it is filled in before"
+    if settings.study is None:
+        raise invalid("study", "given with a storage", None, "Name it, so that other drivers can join it.")
     storage = open_storage(settings.storage, settings.storage_timeout)
     theirs = shared_manifest(storage, settings.study)
     if theirs is not None:

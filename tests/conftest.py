@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.postgres import postgres
+
+__all__ = ["postgres"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -39,6 +39,10 @@ searches = st.builds(
     prefilter=st.none() | st.just("depth:0.5"),
     grace=st.floats(0.1, 1e4),
     out=st.none() | st.just(Path("somewhere")),
+    storage=st.just("journal:///shared/study"),
+    study=st.none() | st.just("study"),
+    storage_timeout=st.floats(1, 1000),
+    driver_timeout=st.floats(1, 1000),
 )
 
 
@@ -88,6 +92,10 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"seed": -1}, "`seed` must be from 0"),
         ({"seed": 2**32}, "`seed` must be from 0"),
         ({"val_images": 0}, "`val_images` must be at least 1"),
+        ({"study": "a"}, "`study` must be left out without a storage"),
+        ({"storage": "sqlite:///a", "study": ""}, "`study` must be a printable name"),
+        ({"storage_timeout": 0.5}, "`storage_timeout` must be at least 1 and finite"),
+        ({"driver_timeout": math.inf}, "`driver_timeout` must be at least 1 and finite"),
         ({"noise_repeats": -1}, "`noise_repeats` must be from 0 to 1000"),
         ({"noise_repeats": 1001}, "`noise_repeats` must be from 0 to 1000"),
         ({"grace": 0.0}, "`grace` must be above 0 and at most 10,000,000"),

@@ -1,13 +1,10 @@
 """Several drivers of one study, each in a process of its own: one budget, nothing evaluated twice, none missed."""
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -19,7 +16,6 @@ from nas.optimization.trials import DRIVER, candidates, noise_repeats
 from tests.execution.support import ids, log_lines
 
 TIMEOUT_S = 3.0
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
 
 
 def start(folder: Path, url: str, budget: int, workers: int, sleep_s: float) -> subprocess.Popen[str]:
@@ -85,40 +81,6 @@ def test_a_driver_killed_and_started_again_over_a_file(tmp_path: Path, kind: str
     share_and_kill(tmp_path, f"{kind}://{'/' if kind == 'sqlite' else ''}{tmp_path / 'study'}", 60, 0.2)
 
 
-def as_postgres(folder: Path, *command: object) -> None:
-    """Run one of PostgreSQL's programs as its own user, since it refuses to be root's."""
-    words = [str(word) for word in command]
-    if os.geteuid() == 0:
-        words = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
-    subprocess.run(words, check=True, cwd=folder, capture_output=True, timeout=60)
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a PostgreSQL server of one's own, on a socket in a folder."""
-    if not (POSTGRES / "initdb").exists():
-        pytest.skip("PostgreSQL is not installed")
-    pytest.importorskip("psycopg")
-    # Its user must reach the folder, and the path of a socket must be short.
-    folder = Path(f"/tmp/nas-postgres-{os.getpid()}")
-    folder.mkdir(mode=0o755)
-    control = (POSTGRES / "pg_ctl", "-D", folder / "data")
-    try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
-        as_postgres(folder, POSTGRES / "initdb", "-D", folder / "data", "-A", "trust", "-U", "nas", "--no-sync")
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        as_postgres(folder, *control, "-o", options, "-l", folder / "log", "-w", "start")
-    except (OSError, LookupError, subprocess.CalledProcessError) as error:
-        shutil.rmtree(folder)
-        pytest.skip(f"PostgreSQL does not start: {error}")
-    try:
-        yield f"postgresql://nas@/postgres?host={folder}"
-    finally:
-        as_postgres(folder, *control, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
-
-
 @pytest.mark.slow
-def test_a_driver_killed_and_started_again_over_postgresql(tmp_path: Path, server: str) -> None:
-    share_and_kill(tmp_path, server, 60, 0.2)
+def test_a_driver_killed_and_started_again_over_postgresql(tmp_path: Path, postgres: str) -> None:
+    share_and_kill(tmp_path, postgres, 60, 0.2)

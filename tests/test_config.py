@@ -15,6 +15,7 @@ from nas.config import (
     SearchSettings,
     TrainSettings,
 )
+from nas.config.places import parse_bytes, parse_devices
 from nas.evaluation.fidelity import Fidelity
 from nas.models.export import EXPORTERS
 from nas.optimization.objectives import OBJECTIVES, get_objective
@@ -28,7 +29,7 @@ searches = st.builds(
     data=st.text(),
     sampler=st.sampled_from(SAMPLER_NAMES),
     objective=st.sampled_from(sorted(OBJECTIVES)),
-    workers=st.none() | st.integers(0, 64),
+    workers=st.none() | st.integers(1, 64),
     seed=st.integers(0, 2**32 - 1),
     val_images=st.none() | st.integers(1, 10**6),
     warm_start=st.booleans(),
@@ -38,6 +39,7 @@ searches = st.builds(
     signals=st.none() | st.just(("naswot", "grad_norm")),
     prefilter=st.none() | st.just("depth:0.5"),
     grace=st.floats(0.1, 1e4),
+    cluster=st.none() | st.just("ray://head:10001"),
     out=st.none() | st.just(Path("somewhere")),
     storage=st.just("journal:///shared/study"),
     study=st.none() | st.just("study"),
@@ -111,11 +113,54 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"prefilter": "macs"}, "`prefilter` must be SIGNAL:KEEP"),
         ({"table": Path("a.csv"), "prefilter": "naswot:0.5"}, "`prefilter` must be in closed form with a table"),
         ({"table": Path("a.csv"), "signals": ("naswot",)}, "`table and signals` must be given one at a time"),
+        ({"devices": ""}, "`devices` must be GPUs with a comma between"),
+        ({"devices": "cuda"}, "`devices` must be GPUs with a comma between"),
+        ({"devices": "cuda:0;cuda:1"}, "`devices` must be GPUs"),
+        ({"devices": "cuda:0,cuda:0"}, "`devices` must be named once each"),
+        ({"devices": "cuda:0", "device": "cuda:0"}, "`devices` must be given without --device"),
+        ({"devices": "cuda:0", "workers": 0}, "`devices` must be given without --device and with workers"),
+        ({"devices": "cuda:0", "cluster": "auto"}, "`devices` must be given without --cluster"),
+        ({"gpus_per_trial": 0.5}, "must be given with --cluster"),
+        ({"memory_per_trial": "4GiB"}, "must be given with --cluster"),
+        ({"cluster": "somewhere"}, "`cluster` must be local, auto, HOST:PORT"),
+        ({"cluster": "http://head:6379"}, "`cluster` must be local, auto, HOST:PORT"),
+        ({"cluster": "head:70000"}, "`cluster` must be local, auto, HOST:PORT"),
+        ({"cluster": "auto", "workers": 0}, "`workers` must be at least 1 on a cluster"),
+        ({"cluster": "auto", "device": "cuda:1"}, "`device` must be auto, cpu or cuda on a cluster"),
+        ({"cluster": "auto", "timing_device": "cuda:1"}, "`timing_device` must be left out on a cluster"),
+        ({"cluster": "auto", "gpus_per_trial": 1.5}, "`gpus_per_trial` must be above 0 and at most 1"),
+        ({"cluster": "auto", "gpus_per_trial": math.nan}, "`gpus_per_trial` must be above 0"),
+        ({"cluster": "auto", "gpus_per_trial": 0.5, "device": "cpu"}, "left out with --device cpu"),
+        ({"cluster": "auto", "worker_memory": "4GiB"}, "`worker_memory` must be left out on a cluster"),
+        ({"cluster": "auto", "trial_timeout": 60.0}, "`trial_timeout` must be left out on a cluster"),
+        ({"cluster": "auto", "memory_per_trial": "much"}, "`memory_per_trial` must be a number and a unit"),
+        ({"cluster": "auto", "memory_per_trial": "-1GB"}, "`memory_per_trial` must be a number and a unit"),
+        ({"cluster": "auto", "memory_per_trial": "0"}, "`memory_per_trial` must be a number and a unit"),
     ],
 )
 def test_bad_search_settings(change, message):
     with pytest.raises(InvalidInputError, match=message):
         SearchSettings(**change).check()
+
+
+@pytest.mark.parametrize(
+    "cluster", ["auto", "local", "head:6379", "10.0.0.5:6379", "ray://head-1.lan:10001", "[::1]:1"]
+)
+def test_addresses_of_clusters(cluster):
+    SearchSettings(cluster=cluster, gpus_per_trial=0.25, memory_per_trial="4GiB").check()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GiB", 4 * 2**30), ("1.5 GiB", 3 * 2**29), ("500MB", 500 * 10**6), ("2K", 2000), ("1073741824", 2**30)],
+)
+def test_sizes(text, size):
+    assert parse_bytes("memory_per_trial", text) == size
+
+
+def test_lists_of_gpus():
+    assert parse_devices("cuda:1") == (1,)
+    assert parse_devices("cuda:3, cuda:0") == (3, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -84,6 +85,13 @@ def test_the_defaults_on_the_embedded_data_set(tmp_path, capsys):
     trials = pd.read_csv(run_path / "trials.csv")
     assert trials["origin"].tolist()[:3] == ["efficientnet_v2_like", "efficientnet_v1_like", "all_fused"]
     assert trials["relative_step_time"].gt(0).all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 7, reason="this machine has the GPU")
+def test_gpus_that_are_not_there(data, tmp_path, capsys):
+    args = ["--data", data, "--devices", "cuda:7", "--out", tmp_path / "run"]
+    assert "`devices` must be on this machine, got 'cuda:7'" in refusal(main, args, capsys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_run_folder_is_complete(finished):

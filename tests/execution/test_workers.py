@@ -197,6 +197,16 @@ def test_every_worker_times_on_the_gpu_that_none_trains_on() -> None:
     assert worker_environments("cuda", 2, [], None) == [{}] * 2
 
 
+def test_gpus_can_be_chosen_and_one_of_them_kept_for_timing() -> None:
+    gpus = ["4", "7", "9"]
+    assert reserve_timing_gpu(gpus, None, (2, 0)) == (["9", "4"], None)
+    assert reserve_timing_gpu(gpus, "cuda:1", (0, 1)) == (["4"], "7")
+    assert reserve_timing_gpu(gpus, "cuda:1", (2,)) == (["9"], "7")
+    assert worker_environments("cuda", 1, ["9"]) == [{"CUDA_VISIBLE_DEVICES": "9"}]
+    with pytest.raises(InvalidInputError, match="`timing_device` must be another than the only one to train on"):
+        reserve_timing_gpu(gpus, "cuda:2", (2,))
+
+
 def test_is_alive_knows_the_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

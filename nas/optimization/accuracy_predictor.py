@@ -5,24 +5,19 @@ choices of a candidate and the logarithms of what it costs in closed form. Candi
 choices and cost alike; on top there is a straight line through the costs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas.errors import invalid
-from nas.optimization.encoding import Encoding
-from nas.space import Params
-
-Array = NDArray[np.float64]
+from nas.optimization.encoding import Array, Codes, Encoding
 
 MIN_VALUES = 2
 _REFIT_EVERY = 25
 """The kernel's few numbers are found again whenever so many more candidates were measured."""
 _MAX_KERNEL_ROWS = 200
-_JITTER = 1e-6
+_LEAST_SCALE = 1e-6
 _START = np.array([-3.0, 0.5, -0.5, 0.0, -1.5])
 """Logarithms of the kernel's numbers, in the order of `Kernel`, for values of variance 1: where the search for the
 likeliest begins, and the centre of a wide prior that keeps it from extremes."""
@@ -86,40 +81,44 @@ class AccuracyPredictor:
 
     Args:
         encoding: Of the space that all candidates are of.
-        candidates: Those that were measured, two or more, in the order in which they were asked for.
-        values: What was measured of each: finite, of any unit. Take logarithms of what is above 0 and varies by factors.
+        codes: Those that were measured, two or more, in the order in which they were asked for.
+        values: What was measured of each, shape (candidates,): finite, of any unit. Give logarithms of what is above
+            0 and varies by factors.
 
     Raises:
         InvalidInputError: If there are too few, or a value is not finite.
     """
 
-    def __init__(self, encoding: Encoding, candidates: Sequence[Params], values: Sequence[float] | Array) -> None:
-        values = np.asarray(values, dtype=np.float64)
-        if len(values) < MIN_VALUES or len(values) != len(candidates):
+    def __init__(self, encoding: Encoding, codes: Codes, values: Array) -> None:
+        if len(values) < MIN_VALUES or len(values) != len(codes):
             todo = f"Give one for each of {MIN_VALUES} or more candidates."
-            raise invalid("values", f"as many as candidates ({len(candidates)})", len(values), todo)
+            raise invalid("values", f"as many as candidates ({len(codes)})", len(values), todo)
         if not np.isfinite(values).all():
             raise invalid("values", "finite", values.tolist(), "Leave out candidates that failed.")
         self._encoding = encoding
-        costs = encoding.log_costs(candidates)
-        self._cost_centre, self._cost_scale = costs.mean(axis=0), costs.std(axis=0) + _JITTER
-        self._centre, self._scale = float(values.mean()), float(values.std()) or 1.0
-        self._rows = self._encode(candidates)
+        # The first candidates alone say what is standard and which kernel is likely. Their number grows in steps, so
+        # that the kernel is looked for once in a while, and yet follows from the candidates.
+        num = min(len(values) // _REFIT_EVERY * _REFIT_EVERY or len(values), _MAX_KERNEL_ROWS)
+        costs = np.log(encoding.costs(codes))
+        self._cost_centre, self._cost_scale = costs[:num].mean(axis=0), costs[:num].std(axis=0) + _LEAST_SCALE
+        self._centre, self._scale = float(values[:num].mean()), float(values[:num].std()) or 1.0
+        self._rows = self._standardise(codes, costs)
         self._targets = (values - self._centre) / self._scale
-        self.kernel = self._likeliest_kernel()
+        parts = self._rows.choices[:num], self._rows.costs[:num], self._targets[:num]
+        self.kernel = _fit_kernel(self._rows.num_choices, num, *(part.tobytes() for part in parts))
         covariance = self.kernel.covariance(self._rows, self._rows)
-        covariance[np.diag_indices_from(covariance)] += self.kernel.noise + _JITTER
+        covariance[np.diag_indices_from(covariance)] += self.kernel.noise
         self._lower = np.linalg.cholesky(covariance)
         self._weights = self._solve(self._targets)
 
-    def predict(self, candidates: Sequence[Params]) -> tuple[Array, Array]:
+    def predict(self, codes: Codes) -> tuple[Array, Array]:
         """Predict candidates.
 
         Returns:
             Mean and standard deviation of each, in the values' unit. The deviation says how unsure the prediction is
-            and leaves out the noise of measuring; add `noise` to predict what a measurement will show.
+            and leaves out the noise of measuring; see `noise`.
         """
-        rows = self._encode(candidates)
+        rows = self._standardise(codes, np.log(self._encoding.costs(codes)))
         across = self.kernel.covariance(rows, self._rows)
         explained = _solve_lower(self._lower, across.T)
         variance = self.kernel.variance(rows) - (explained**2).sum(axis=0)
@@ -136,8 +135,7 @@ class AccuracyPredictor:
         Returns:
             Mean and standard deviation of what its measurement should have shown, noise included.
         """
-        inverse = self._solve(np.eye(len(self._targets)))
-        precision = np.diag(inverse)
+        precision = np.diag(self._solve(np.eye(len(self._targets))))
         means = self._targets - self._weights / precision
         return self._centre + self._scale * means, self._scale / np.sqrt(precision)
 
@@ -147,23 +145,12 @@ class AccuracyPredictor:
         means, _ = self.left_out()
         return float(np.sqrt(np.mean((means - self._centre - self._scale * self._targets) ** 2)))
 
-    def _encode(self, candidates: Sequence[Params]) -> _Rows:
-        costs = (self._encoding.log_costs(candidates) - self._cost_centre) / self._cost_scale
-        return _Rows(self._encoding.choices(candidates), costs, len(self._encoding.space.choices))
+    def _standardise(self, codes: Codes, log_costs: Array) -> "_Rows":
+        costs = (log_costs - self._cost_centre) / self._cost_scale
+        return _Rows(self._encoding.one_hot(codes), costs, codes.shape[1])
 
     def _solve(self, right: Array) -> Array:
         return _solve_lower(self._lower, _solve_lower(self._lower, right), transposed=True)
-
-    def _likeliest_kernel(self) -> Kernel:
-        """Return the kernel that the first candidates are likeliest under.
-
-        How many are the first grows in steps, so that it is looked for once in a while and yet follows from the
-        candidates alone.
-        """
-        num = len(self._targets) // _REFIT_EVERY * _REFIT_EVERY or len(self._targets)
-        num = min(num, _MAX_KERNEL_ROWS)
-        parts = self._rows.choices[:num], self._rows.costs[:num], self._targets[:num]
-        return _fit_kernel(self._rows.num_choices, num, *(part.tobytes() for part in parts))
 
 
 @lru_cache(maxsize=64)
@@ -195,7 +182,7 @@ def _unlikelihood(logs: Array, comparison: tuple[Array, Array, Array], targets: 
     noise, alike, line, choices, costs = np.exp(logs)
     near = alike * np.exp(-choices * differ - costs * distance)
     identity = np.eye(len(targets))
-    lower = np.linalg.cholesky(near + line * product + (noise + _JITTER) * identity)
+    lower = np.linalg.cholesky(near + line * product + noise * identity)
     half = _solve_lower(lower, identity)
     inverse = half.T @ half
     weights = inverse @ targets

@@ -47,7 +47,9 @@ class Kernel:
     def covariance(self, first: "_Rows", second: "_Rows") -> Array:
         """Return the covariance between the candidates of two sets, without noise."""
         differ, distance, product = _compare(first, second)
-        return self.alike * np.exp(-self.choices * differ - self.costs * distance) + self.line * product
+        near = np.exp(-self.choices * differ - self.costs * distance)
+        found: Array = self.alike * near + self.line * product
+        return found
 
     def variance(self, rows: "_Rows") -> Array:
         """Return the diagonal of `covariance(rows, rows)`."""
@@ -108,7 +110,7 @@ class AccuracyPredictor:
         self.kernel = _fit_kernel(self._rows.num_choices, num, *(part.tobytes() for part in parts))
         covariance = self.kernel.covariance(self._rows, self._rows)
         covariance[np.diag_indices_from(covariance)] += self.kernel.noise
-        self._lower = np.linalg.cholesky(covariance)
+        self._lower = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
         self._weights = self._solve(self._targets)
 
     def predict(self, codes: Codes) -> tuple[Array, Array]:

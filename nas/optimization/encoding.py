@@ -32,7 +32,9 @@ class Encoding:
     def codes(self, candidates: Iterable[Params]) -> Codes:
         """Return parameters as codes."""
         names = tuple(self.space.choices)
-        rows = [[places[params[name]] for name, places in zip(names, self._places, strict=True)] for params in candidates]
+        rows = [
+            [places[params[name]] for name, places in zip(names, self._places, strict=True)] for params in candidates
+        ]
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(names))
 
     def params(self, code: NDArray[np.int64]) -> dict[str, Value]:

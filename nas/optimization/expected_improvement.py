@@ -36,8 +36,7 @@ def expected_improvement(
     heights = np.diff(above, axis=0, prepend=0.0)
     found = np.zeros(len(means))
     for num_above, height in enumerate(heights):
-        if num_above == 0 or levels[num_above] < levels[num_above - 1]:
-            found += height * _uncovered(costs, front_costs[:num_above], reference_costs)
+        found += height * _uncovered(costs, front_costs[:num_above], reference_costs)
     return found
 
 
@@ -54,16 +53,18 @@ def _mean_excess(means: Array, stds: Array, level: float) -> Array:
 def _uncovered(costs: Array, others: Array, reference: Array) -> Array:
     """Return for each row of costs the volume between it and the reference that no row of the others covers."""
     room = np.maximum(reference - costs, 0.0)
-    if len(reference) == 0:
-        return np.full(len(costs), float(len(others) == 0))
     if len(others) == 0:
-        return room.prod(axis=1)
+        return np.asarray(room.prod(axis=1), dtype=np.float64)
+    if len(reference) == 0:
+        return np.zeros(len(costs))
     if len(reference) == 1:
-        return np.maximum(np.minimum(others.min(), reference[0]) - costs[:, 0], 0.0)
-    corners = others[np.lexsort((others[:, 1], others[:, 0]))]
+        gaps: Array = np.maximum(others.min() - costs[:, 0], 0.0)
+        return gaps
+    corners = others[others[:, 0].argsort(kind="stable")]
     # Between two corners the second cost is covered from the least one so far upwards.
     starts = np.concatenate([[-np.inf], corners[:, 0]])
     ends = np.append(corners[:, 0], reference[0])
     ceilings = np.concatenate([[reference[1]], np.minimum.accumulate(corners[:, 1])])
     widths = np.maximum(ends - np.maximum(starts, costs[:, :1]), 0.0)
-    return (widths * np.maximum(ceilings - costs[:, 1:], 0.0)).sum(axis=1)
+    found: Array = (widths * np.maximum(ceilings - costs[:, 1:], 0.0)).sum(axis=1)
+    return found

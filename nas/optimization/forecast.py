@@ -1,0 +1,153 @@
+"""What a study lets expect of candidates that were not measured, and how much they would add to its front."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.optimization.accuracy_predictor import AccuracyPredictor
+from nas.optimization.encoding import Array, Codes, Encoding
+from nas.optimization.expected_improvement import expected_improvement
+from nas.optimization.objectives import Objective
+from nas.optimization.pareto import pareto_mask, signs
+from nas.optimization.trials import ARCH_ID, FAIL_REASON, REPEAT_OF
+
+_COUNTED = {"num_params": 0, "num_macs": 1}
+"""Metrics that are computed, not learned, and their columns among an encoding's costs."""
+_LEAST_CHANCE = 0.02
+_MARGIN = 0.1
+"""The reference point of the hypervolume is so much beyond the worst that was seen, as a fraction of the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a study says of its trials.
+
+    Attributes:
+        measured: Those with values, repeats left out, in the order in which they were asked for.
+        values: Of these, as told, shape (measured, metrics).
+        running: Those that are being evaluated.
+        unusable: Those that failed, and those that were refused for what they cost.
+        asked: All trials with parameters of the space, whatever became of them.
+        arch_ids: Of their networks.
+    """
+
+    measured: Codes
+    values: Array
+    running: Codes
+    unusable: Codes
+    asked: Codes
+    arch_ids: frozenset[str]
+
+    @classmethod
+    def read(cls, study: optuna.Study, encoding: Encoding, asking: int) -> "Past":
+        """Read all trials but that of the number that is asked for."""
+        names = encoding.space.choices.keys()
+        trials = [t for t in study.get_trials(deepcopy=False) if t.number != asking and t.params.keys() == names]
+        asked = encoding.codes(trial.params for trial in trials)
+        measured = _where(trials, lambda t: t.state == TrialState.COMPLETE and REPEAT_OF not in t.user_attrs)
+        values = [trials[index].values for index in np.flatnonzero(measured)]
+        return cls(
+            measured=asked[measured],
+            values=np.array(values, dtype=np.float64).reshape(len(values), len(study.directions)),
+            running=asked[_where(trials, lambda t: t.state == TrialState.RUNNING)],
+            unusable=asked[_where(trials, _is_unusable)],
+            asked=asked,
+            arch_ids=frozenset(t.user_attrs[ARCH_ID] for t in trials if ARCH_ID in t.user_attrs),
+        )
+
+
+def _where(trials: Sequence[FrozenTrial], condition: Callable[[FrozenTrial], bool]) -> NDArray[np.bool_]:
+    return np.fromiter(map(condition, trials), dtype=np.bool_, count=len(trials))
+
+
+def _is_unusable(trial: FrozenTrial) -> bool:
+    return FAIL_REASON in trial.user_attrs or any(excess > 0 for excess in trial.constraints.values())
+
+
+class Forecast:
+    """Predictors of an objective's metrics, fitted to the past.
+
+    The first metric is learned, and how unsure that is counts. Further ones are costs: parameters and multiply-adds
+    are computed, any other is learned and taken to be what is expected of it. Running candidates count as measured at
+    what is expected of them (the "kriging believer" of Ginsbourger et al. 2010), so that the next one differs.
+
+    Args:
+        encoding: Of the space.
+        objective: One to three metrics.
+        past: At least two measured candidates.
+
+    Attributes:
+        front: Of the measured and running candidates those that no other is expected to beat; what luck did for a
+            measured one is taken out as far as the others tell.
+    """
+
+    def __init__(self, encoding: Encoding, objective: Objective, past: Past) -> None:
+        gains, *costs = (past.values * -signs(objective.directions)).T
+        self._gain = AccuracyPredictor(encoding, past.measured, gains)
+        seen = past.measured
+        if len(past.running):
+            seen = np.concatenate([past.measured, past.running])
+            expected, _ = self._gain.predict(past.running)
+            self._gain = AccuracyPredictor(encoding, seen, np.append(gains, expected))
+        self._costs = [
+            _Cost(encoding, metric, past.measured, -cost)
+            for metric, cost in zip(objective.metrics[1:], costs, strict=True)
+        ]
+        self._usable = _usable(encoding, past)
+        seen_gains, seen_costs = self._gain.predict(seen)[0], self._predict_costs(seen)
+        on_front = pareto_mask(np.column_stack([-seen_gains, seen_costs]), ["min"] * len(objective.metrics))
+        self.front: Codes = seen[on_front]
+        self._front_gains, self._front_costs = seen_gains[on_front], seen_costs[on_front]
+        self._reference = float(seen_gains.min() - _MARGIN * np.ptp(seen_gains))
+        self._reference_costs = seen_costs.max(axis=0) + _MARGIN * np.ptp(seen_costs, axis=0)
+
+    def improvement(self, codes: Codes) -> Array:
+        """Return by how much each candidate is expected to raise the hypervolume of the front; higher is better."""
+        means, stds = self._gain.predict(codes)
+        found = expected_improvement(
+            means,
+            stds,
+            self._predict_costs(codes),
+            self._front_gains,
+            self._front_costs,
+            self._reference,
+            self._reference_costs,
+        )
+        if self._usable is not None:
+            found *= np.clip(self._usable.predict(codes)[0], _LEAST_CHANCE, 1.0)
+        return found
+
+    def _predict_costs(self, codes: Codes) -> Array:
+        return np.array([cost.predict(codes) for cost in self._costs]).reshape(-1, len(codes)).T
+
+
+class _Cost:
+    """Predicts one metric for which lower is better."""
+
+    def __init__(self, encoding: Encoding, metric: str, codes: Codes, values: Array) -> None:
+        self._encoding = encoding
+        self._column = _COUNTED.get(metric)
+        if self._column is not None:
+            # The closed form is for ten classes and three channels; other data shift all networks alike.
+            self._shift = float(np.median(values - encoding.costs(codes)[:, self._column]))
+        else:
+            self._is_log = bool((values > 0).all())
+            self._predictor = AccuracyPredictor(encoding, codes, np.log(values) if self._is_log else values)
+
+    def predict(self, codes: Codes) -> Array:
+        if self._column is not None:
+            return self._encoding.costs(codes)[:, self._column] + self._shift
+        means, _ = self._predictor.predict(codes)
+        return np.exp(means) if self._is_log else means
+
+
+def _usable(encoding: Encoding, past: Past) -> AccuracyPredictor | None:
+    """Return a predictor of the chance that a candidate is measured and not lost; None where none was lost so far."""
+    if len(past.unusable) == 0:
+        return None
+    tried = np.concatenate([past.measured, past.unusable])
+    return AccuracyPredictor(encoding, tried, np.repeat([1.0, 0.0], [len(past.measured), len(past.unusable)]))

@@ -47,13 +47,14 @@ class Kernel:
     def covariance(self, first: "_Rows", second: "_Rows") -> Array:
         """Return the covariance between the candidates of two sets, without noise."""
         differ, distance, product = _compare(first, second)
-        near = np.exp(-self.choices * differ - self.costs * distance)
+        near: Array = np.exp(-self.choices * differ - self.costs * distance)
         found: Array = self.alike * near + self.line * product
         return found
 
     def variance(self, rows: "_Rows") -> Array:
         """Return the diagonal of `covariance(rows, rows)`."""
-        return self.alike + self.line * (rows.costs**2).mean(axis=1)
+        found: Array = self.alike + self.line * (rows.costs**2).mean(axis=1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import numpy as np
 from nas.errors import invalid
 from nas.optimization.encoding import Array, Codes, Encoding
 
-MIN_VALUES = 2
 _REFIT_EVERY = 25
 """The kernel's few numbers are found again whenever so many more candidates were measured."""
 _MAX_KERNEL_ROWS = 200
@@ -93,9 +92,10 @@ class AccuracyPredictor:
     """
 
     def __init__(self, encoding: Encoding, codes: Codes, values: Array) -> None:
-        if len(values) < MIN_VALUES or len(values) != len(codes):
-            todo = f"Give one for each of {MIN_VALUES} or more candidates."
-            raise invalid("values", f"as many as candidates ({len(codes)})", len(values), todo)
+        if len(values) < 2:
+            raise invalid("values", "two or more", len(values), "Measure more candidates first.")
+        if len(values) != len(codes):
+            raise invalid("values", f"as many as candidates ({len(codes)})", len(values), "Give one for each.")
         if not np.isfinite(values).all():
             raise invalid("values", "finite", values.tolist(), "Leave out candidates that failed.")
         self._encoding = encoding

@@ -17,7 +17,9 @@ from nas.optimization.trials import ARCH_ID, FAIL_REASON, REPEAT_OF
 
 _COUNTED = {"num_params": 0, "num_macs": 1}
 """Metrics that are computed, not learned, and their columns among an encoding's costs."""
-_LEAST_CHANCE = 0.02
+_LEAST_CHANCE = 0.001
+_LEAST_DOUBT = 0.1
+"""Failures that come by chance must not close a region for good."""
 _MARGIN = 0.1
 """The reference point of the hypervolume is so much beyond the worst that was seen, as a fraction of the range."""
 
@@ -30,7 +32,8 @@ class Past:
         measured: Those with values, repeats left out, in the order in which they were asked for.
         values: Of these, as told, shape (measured, metrics).
         running: Those that are being evaluated.
-        unusable: Those that failed, and those that were refused for what they cost.
+        tried: Those that were measured, and those that failed or were refused for what they cost, likewise in order.
+        usable: Which of these were measured.
         asked: All trials with parameters of the space, whatever became of them.
         arch_ids: Of their networks.
     """
@@ -38,7 +41,8 @@ class Past:
     measured: Codes
     values: Array
     running: Codes
-    unusable: Codes
+    tried: Codes
+    usable: NDArray[np.bool_]
     asked: Codes
     arch_ids: frozenset[str]
 
@@ -50,11 +54,13 @@ class Past:
         asked = encoding.codes(trial.params for trial in trials)
         measured = _where(trials, lambda t: t.state == TrialState.COMPLETE and REPEAT_OF not in t.user_attrs)
         values = [trials[index].values for index in np.flatnonzero(measured)]
+        tried = measured | _where(trials, _is_unusable)
         return cls(
             measured=asked[measured],
             values=np.array(values, dtype=np.float64).reshape(len(values), len(study.directions)),
             running=asked[_where(trials, lambda t: t.state == TrialState.RUNNING)],
-            unusable=asked[_where(trials, _is_unusable)],
+            tried=asked[tried],
+            usable=measured[tried],
             asked=asked,
             arch_ids=frozenset(t.user_attrs[ARCH_ID] for t in trials if ARCH_ID in t.user_attrs),
         )
@@ -97,7 +103,7 @@ class Forecast:
             _Cost(encoding, metric, past.measured, -cost)
             for metric, cost in zip(objective.metrics[1:], costs, strict=True)
         ]
-        self._usable = _usable(encoding, past)
+        self._chance = None if past.usable.all() else _Chance(encoding, past.tried, past.usable)
         seen_gains, seen_costs = self._gain.predict(seen)[0], self._predict_costs(seen)
         on_front = pareto_mask(np.column_stack([-seen_gains, seen_costs]), ["min"] * len(objective.metrics))
         self.front: Codes = seen[on_front]
@@ -117,8 +123,8 @@ class Forecast:
             self._reference,
             self._reference_costs,
         )
-        if self._usable is not None:
-            found *= np.clip(self._usable.predict(codes)[0], _LEAST_CHANCE, 1.0)
+        if self._chance is not None:
+            found *= self._chance.predict(codes)
         return found
 
     def _predict_costs(self, codes: Codes) -> Array:
@@ -145,9 +151,15 @@ class _Cost:
         return np.exp(means) if self._is_log else means
 
 
-def _usable(encoding: Encoding, past: Past) -> AccuracyPredictor | None:
-    """Return a predictor of the chance that a candidate is measured and not lost; None where none was lost so far."""
-    if len(past.unusable) == 0:
-        return None
-    tried = np.concatenate([past.measured, past.unusable])
-    return AccuracyPredictor(encoding, tried, np.repeat([1.0, 0.0], [len(past.measured), len(past.unusable)]))
+class _Chance:
+    """Predicts the chance that a candidate is measured and not lost."""
+
+    def __init__(self, encoding: Encoding, tried: Codes, usable: NDArray[np.bool_]) -> None:
+        self._predictor = AccuracyPredictor(encoding, tried, usable.astype(np.float64))
+
+    def predict(self, codes: Codes) -> Array:
+        from scipy.special import ndtr  # Half a second that --help and --status should not take.
+
+        means, stds = self._predictor.predict(codes)
+        found: Array = ndtr((means - 0.5) / np.maximum(stds, _LEAST_DOUBT))
+        return np.maximum(found, _LEAST_CHANCE)

@@ -16,6 +16,9 @@ from nas.optimization.encoding import Array, Codes, Encoding
 _REFIT_EVERY = 25
 """The kernel's few numbers are found again whenever so many more candidates were measured."""
 _MAX_KERNEL_ROWS = 200
+_MAX_ROWS = 400
+"""Only so many are learned from, the last ones, as the cost grows with their cube. A search's last ones are those that
+matter, being near its front."""
 _LEAST_SCALE = 1e-6
 _START = np.array([-3.0, 0.5, -0.5, 0.0, -1.5])
 """Logarithms of the kernel's numbers, in the order of `Kernel`, for values of variance 1: where the search for the
@@ -68,6 +71,9 @@ class _Rows:
     costs: Array
     num_choices: int
 
+    def last(self, number: int) -> "_Rows":
+        return _Rows(self.choices[-number:], self.costs[-number:], self.num_choices)
+
 
 def _compare(first: _Rows, second: _Rows) -> tuple[Array, Array, Array]:
     """Return fraction of choices that differ, mean squared difference of costs, and mean product of costs."""
@@ -109,6 +115,7 @@ class AccuracyPredictor:
         self._targets = (values - self._centre) / self._scale
         parts = self._rows.choices[:num], self._rows.costs[:num], self._targets[:num]
         self.kernel = _fit_kernel(self._rows.num_choices, num, *(part.tobytes() for part in parts))
+        self._rows, self._targets = self._rows.last(_MAX_ROWS), self._targets[-_MAX_ROWS:]
         covariance = self.kernel.covariance(self._rows, self._rows)
         covariance[np.diag_indices_from(covariance)] += self.kernel.noise
         self._lower = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
@@ -121,11 +128,15 @@ class AccuracyPredictor:
             Mean and standard deviation of each, in the values' unit. The deviation says how unsure the prediction is
             and leaves out the noise of measuring; see `noise`.
         """
-        rows = self._standardise(codes, np.log(self._encoding.costs(codes)))
-        across = self.kernel.covariance(rows, self._rows)
+        rows, across = self._compare_with_known(codes)
         explained = _solve_lower(self._lower, across.T)
         variance = self.kernel.variance(rows) - (explained**2).sum(axis=0)
         return self._centre + self._scale * (across @ self._weights), self._scale * np.sqrt(np.maximum(variance, 0.0))
+
+    def predict_mean(self, codes: Codes) -> Array:
+        """Return the means of `predict` alone, which is much faster."""
+        _, across = self._compare_with_known(codes)
+        return np.asarray(self._centre + self._scale * (across @ self._weights), dtype=np.float64)
 
     @property
     def noise(self) -> float:
@@ -133,7 +144,7 @@ class AccuracyPredictor:
         return self._scale * float(np.sqrt(self.kernel.noise))
 
     def left_out(self) -> tuple[Array, Array]:
-        """Predict every measured candidate from all others (Rasmussen & Williams 2006, section 5.4.2).
+        """Predict every candidate that was learned from, from all others (Rasmussen & Williams 2006, section 5.4.2).
 
         Returns:
             Mean and standard deviation of what its measurement should have shown, noise included.
@@ -151,6 +162,10 @@ class AccuracyPredictor:
     def _standardise(self, codes: Codes, log_costs: Array) -> "_Rows":
         costs = (log_costs - self._cost_centre) / self._cost_scale
         return _Rows(self._encoding.one_hot(codes), costs, codes.shape[1])
+
+    def _compare_with_known(self, codes: Codes) -> tuple["_Rows", Array]:
+        rows = self._standardise(codes, np.log(self._encoding.costs(codes)))
+        return rows, self.kernel.covariance(rows, self._rows)
 
     def _solve(self, right: Array) -> Array:
         return _solve_lower(self._lower, _solve_lower(self._lower, right), transposed=True)

@@ -97,14 +97,14 @@ class Forecast:
         seen = past.measured
         if len(past.running):
             seen = np.concatenate([past.measured, past.running])
-            expected, _ = self._gain.predict(past.running)
+            expected = self._gain.predict_mean(past.running)
             self._gain = AccuracyPredictor(encoding, seen, np.append(gains, expected))
         self._costs = [
             _Cost(encoding, metric, past.measured, -cost)
             for metric, cost in zip(objective.metrics[1:], costs, strict=True)
         ]
         self._chance = None if past.usable.all() else _Chance(encoding, past.tried, past.usable)
-        seen_gains, seen_costs = self._gain.predict(seen)[0], self._predict_costs(seen)
+        seen_gains, seen_costs = self._gain.predict_mean(seen), self._predict_costs(seen)
         on_front = pareto_mask(np.column_stack([-seen_gains, seen_costs]), ["min"] * len(objective.metrics))
         self.front: Codes = seen[on_front]
         self._front_gains, self._front_costs = seen_gains[on_front], seen_costs[on_front]
@@ -147,7 +147,7 @@ class _Cost:
     def predict(self, codes: Codes) -> Array:
         if self._column is not None:
             return self._encoding.costs(codes)[:, self._column] + self._shift
-        means, _ = self._predictor.predict(codes)
+        means = self._predictor.predict_mean(codes)
         return np.exp(means) if self._is_log else means
 
 

@@ -13,7 +13,7 @@ from nas.optimization.encoding import Array, Codes, Encoding
 from nas.optimization.expected_improvement import expected_improvement
 from nas.optimization.objectives import Objective
 from nas.optimization.pareto import pareto_mask, signs
-from nas.optimization.trials import ARCH_ID, FAIL_REASON, REPEAT_OF
+from nas.optimization.trials import ARCH, ARCH_ID, FAIL_REASON, REPEAT_OF
 
 _COUNTED = {"num_params": 0, "num_macs": 1}
 """Metrics that are computed, not learned, and their columns among an encoding's costs."""
@@ -35,7 +35,7 @@ class Past:
         tried: Those that were measured, and those that failed or were refused for what they cost, likewise in order.
         usable: Which of these were measured.
         asked: All trials with parameters of the space, whatever became of them.
-        arch_ids: Of their networks.
+        networks: Of these trials: `arch_id`, and the training image size, which it leaves out.
     """
 
     measured: Codes
@@ -44,7 +44,7 @@ class Past:
     tried: Codes
     usable: NDArray[np.bool_]
     asked: Codes
-    arch_ids: frozenset[str]
+    networks: frozenset[tuple[str, int]]
 
     @classmethod
     def read(cls, study: optuna.Study, encoding: Encoding, asking: int) -> "Past":
@@ -62,7 +62,11 @@ class Past:
             tried=asked[tried],
             usable=measured[tried],
             asked=asked,
-            arch_ids=frozenset(t.user_attrs[ARCH_ID] for t in trials if ARCH_ID in t.user_attrs),
+            networks=frozenset(
+                (t.user_attrs[ARCH_ID], t.user_attrs[ARCH]["train_image_size"])
+                for t in trials
+                if ARCH_ID in t.user_attrs
+            ),
         )
 
 

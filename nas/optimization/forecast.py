@@ -31,7 +31,7 @@ class Past:
     Attributes:
         measured: Those with values, repeats left out, in the order in which they were asked for.
         values: Of these, as told, shape (measured, metrics).
-        running: Those that are being evaluated.
+        under_way: Those that are being evaluated or wait for it.
         tried: Those that were measured, and those that failed or were refused for what they cost, likewise in order.
         usable: Which of these were measured.
         asked: All trials with parameters of the space, whatever became of them.
@@ -40,17 +40,17 @@ class Past:
 
     measured: Codes
     values: Array
-    running: Codes
+    under_way: Codes
     tried: Codes
     usable: NDArray[np.bool_]
     asked: Codes
     networks: frozenset[tuple[str, int]]
 
     @classmethod
-    def read(cls, study: optuna.Study, encoding: Encoding, asking: int) -> "Past":
-        """Read all trials but that of the number that is asked for."""
+    def read(cls, study: optuna.Study, encoding: Encoding) -> "Past":
+        """Read all trials that have parameters of the space, which the one that is asked for has not yet."""
         names = encoding.space.choices.keys()
-        trials = [t for t in study.get_trials(deepcopy=False) if t.number != asking and t.params.keys() == names]
+        trials = [t for t in study.get_trials(deepcopy=False) if t.params.keys() == names]
         asked = encoding.codes(trial.params for trial in trials)
         measured = _where(trials, lambda t: t.state == TrialState.COMPLETE and REPEAT_OF not in t.user_attrs)
         values = [trials[index].values for index in np.flatnonzero(measured)]
@@ -58,7 +58,7 @@ class Past:
         return cls(
             measured=asked[measured],
             values=np.array(values, dtype=np.float64).reshape(len(values), len(study.directions)),
-            running=asked[_where(trials, lambda t: t.state == TrialState.RUNNING)],
+            under_way=asked[_where(trials, lambda t: not t.state.is_finished())],
             tried=asked[tried],
             usable=measured[tried],
             asked=asked,
@@ -82,8 +82,8 @@ class Forecast:
     """Predictors of an objective's metrics, fitted to the past.
 
     The first metric is learned, and how unsure that is counts. Further ones are costs: parameters and multiply-adds
-    are computed, any other is learned and taken to be what is expected of it. Running candidates count as measured at
-    what is expected of them (the "kriging believer" of Ginsbourger et al. 2010), so that the next one differs.
+    are computed, any other is learned and taken to be what is expected of it. Candidates under way count as measured
+    at what is expected of them (the "kriging believer" of Ginsbourger et al. 2010), so that the next one differs.
 
     Args:
         encoding: Of the space.
@@ -91,7 +91,7 @@ class Forecast:
         past: At least two measured candidates.
 
     Attributes:
-        front: Of the measured and running candidates those that no other is expected to beat; what luck did for a
+        front: The measured candidates, and those under way, that no other is expected to beat; what luck did for a
             measured one is taken out as far as the others tell.
     """
 
@@ -99,9 +99,9 @@ class Forecast:
         gains, *costs = (past.values * -signs(objective.directions)).T
         self._gain = AccuracyPredictor(encoding, past.measured, gains)
         seen = past.measured
-        if len(past.running):
-            seen = np.concatenate([past.measured, past.running])
-            expected = self._gain.predict_mean(past.running)
+        if len(past.under_way):
+            seen = np.concatenate([past.measured, past.under_way])
+            expected = self._gain.predict_mean(past.under_way)
             self._gain = AccuracyPredictor(encoding, seen, np.append(gains, expected))
         self._costs = [
             _Cost(encoding, metric, past.measured, -cost)

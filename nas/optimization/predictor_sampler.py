@@ -28,7 +28,7 @@ _CROSSED = 0.5
 class PredictorSampler(SpaceSampler):
     """Bayesian optimisation: `AccuracyPredictor` says what to expect, hypervolume improvement what that is worth.
 
-    It proposes no network that the study has already. What is expected and why running candidates are not proposed
+    It proposes no network that the study has already. What is expected and why those under way are not proposed
     again is in `Forecast`. A proposal takes 10 to 50 ms of processor time up to 200 measured candidates and about 0.1
     s at 1,000.
 
@@ -46,9 +46,9 @@ class PredictorSampler(SpaceSampler):
         self.num_startup = max(2, num_startup)
         self._encoding = encoding_of(space)
 
-    def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Value]:
+    def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Value]:  # noqa: ARG002
         """Return the best candidate that was found among random ones and descendants of the front."""
-        past = Past.read(study, self._encoding, trial.number)
+        past = Past.read(study, self._encoding)
         if len(past.values) < self.num_startup:
             return self._spread(past.asked)
         forecast = Forecast(self._encoding, self.objective, past)

@@ -14,6 +14,7 @@ from nas.errors import invalid
 from nas.optimization.encoding import Array, Codes, Encoding
 
 _REFIT_EVERY = 25
+_REFIT_EVERY_AT_FIRST = 5
 """The kernel's few numbers are found again whenever so many more candidates were measured."""
 _MAX_KERNEL_ROWS = 200
 _MAX_ROWS = 400
@@ -107,7 +108,8 @@ class AccuracyPredictor:
         self._encoding = encoding
         # The first candidates alone say what is standard and which kernel is likely. Their number grows in steps, so
         # that the kernel is looked for once in a while, and yet follows from the candidates.
-        num = min(len(values) // _REFIT_EVERY * _REFIT_EVERY or len(values), _MAX_KERNEL_ROWS)
+        step = _REFIT_EVERY if len(values) >= _REFIT_EVERY else min(_REFIT_EVERY_AT_FIRST, len(values))
+        num = min(len(values) // step * step, _MAX_KERNEL_ROWS)
         costs = np.log(encoding.costs(codes))
         self._cost_centre, self._cost_scale = costs[:num].mean(axis=0), costs[:num].std(axis=0) + _LEAST_SCALE
         self._centre, self._scale = float(values[:num].mean()), float(values[:num].std()) or 1.0

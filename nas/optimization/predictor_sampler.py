@@ -5,6 +5,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from nas.errors import invalid
 from nas.optimization.encoding import Array, Codes, encoding_of
 from nas.optimization.forecast import Forecast, Past
 from nas.optimization.objectives import Objective
@@ -38,9 +39,15 @@ class PredictorSampler(SpaceSampler):
         objective: What the study optimises: one to `MAX_METRICS` metrics, the first to be learned.
         num_startup: Measured candidates before the predictor takes over, at least 2; until then proposals are random,
             and unlike those before them.
+
+    Raises:
+        InvalidInputError: If there are more metrics.
     """
 
     def __init__(self, space: SearchSpace, seed: int, objective: Objective, *, num_startup: int) -> None:
+        if len(objective.metrics) > MAX_METRICS:
+            todo = "Use another sampler."
+            raise invalid("metrics of the objective", f"at most {MAX_METRICS}", len(objective.metrics), todo)
         super().__init__(space, seed)
         self.objective = objective
         self.num_startup = max(2, num_startup)

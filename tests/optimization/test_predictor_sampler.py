@@ -2,6 +2,7 @@ import numpy as np
 import optuna
 import pytest
 
+from nas.errors import InvalidInputError
 from nas.optimization import trials
 from nas.optimization.objectives import PARETO, REWARD, Objective
 from nas.optimization.predictor_sampler import PredictorSampler
@@ -135,3 +136,9 @@ def test_equal_networks_are_proposed_once_and_a_space_that_is_used_up_is_no_obst
     assert found == {16, 24}
     for _ in range(16):
         space.check(ask(study, space, objective=REWARD, num_startup=2).params)
+
+
+def test_more_metrics_than_it_can_weigh_are_an_error():
+    four = Objective("four", ("accuracy", "num_macs", "num_params", "step_time_s"), ("maximize", *["minimize"] * 3))
+    with pytest.raises(InvalidInputError, match="at most 3, got 4"):
+        PredictorSampler(small_space(), 0, four, num_startup=5)

@@ -17,7 +17,7 @@ from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_predictor import StepTimePredictor
 from nas.evaluation.table import read_table
 from nas.optimization.encoding import encoding_of
-from nas.optimization.objectives import PARETO, REWARD, reward
+from nas.optimization.objectives import REWARD, reward
 from nas.results.volume import dominated_volume
 from search_spaces.efficientnet_v2_tiny import space as tiny_space
 from search_spaces.nas_bench_macro import space as macro_space
@@ -28,9 +28,6 @@ TABLE = DATA / "nas_bench_macro" / "nas_bench_macro.csv"
 TINY_RUN = REPOSITORY / "results" / "fashion_hard_200" / "trials.csv"
 
 ACCURACY = replace(REWARD, name="accuracy", metrics=("accuracy",))
-ACCURACY_MACS = replace(
-    PARETO, name="accuracy-macs", metrics=("accuracy", "num_macs"), directions=("maximize", "minimize")
-)
 
 
 class Macro:

@@ -21,10 +21,10 @@ import pandas as pd
 import pytest
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 
-from nas.optimization.objectives import PARETO, REWARD
+from nas.optimization.objectives import ACCURACY_MACS, PARETO, REWARD
 from nas.optimization.samplers import make_sampler
 from nas.optimization.trials import describe, tell_outside, tell_repeat
-from tests.benchmarks.sampler_tasks import ACCURACY, ACCURACY_MACS, TABLE, Macro, PairwiseRidge, Perceptrons, Tiny
+from tests.benchmarks.sampler_tasks import ACCURACY, TABLE, Macro, PairwiseRidge, Perceptrons, Tiny
 
 pytestmark = pytest.mark.benchmark
 

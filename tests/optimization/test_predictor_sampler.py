@@ -1,17 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
 
 from nas.errors import InvalidInputError
 from nas.optimization import trials
-from nas.optimization.objectives import PARETO, REWARD, Objective
+from nas.optimization.objectives import ACCURACY_MACS, PARETO, REWARD
 from nas.optimization.predictor_sampler import PredictorSampler
 from nas.optimization.samplers import make_sampler
 from nas.space import SearchSpace
 from nas.spec import ArchSpec, StageSpec
 from tests.synthetic import measure, measured, new_study, run_search, small_space, step
-
-MACS = Objective("macs", ("accuracy", "num_macs"), ("maximize", "minimize"))
 
 
 def ask(study, space, *, seed=0, objective=PARETO, num_startup=5):
@@ -21,7 +21,7 @@ def ask(study, space, *, seed=0, objective=PARETO, num_startup=5):
     return trial
 
 
-@pytest.mark.parametrize("objective", [PARETO, MACS], ids=lambda objective: objective.name)
+@pytest.mark.parametrize("objective", [PARETO, ACCURACY_MACS], ids=lambda objective: objective.name)
 def test_no_proposal_is_wasted(objective):
     space = small_space(max_num_params=25_000)
     study = new_study(objective)
@@ -139,6 +139,7 @@ def test_equal_networks_are_proposed_once_and_a_space_that_is_used_up_is_no_obst
 
 
 def test_more_metrics_than_it_can_weigh_are_an_error():
-    four = Objective("four", ("accuracy", "num_macs", "num_params", "step_time_s"), ("maximize", *["minimize"] * 3))
+    metrics = ("accuracy", "num_macs", "num_params", "step_time_s")
+    four = replace(PARETO, metrics=metrics, directions=("maximize", "minimize", "minimize", "minimize"))
     with pytest.raises(InvalidInputError, match="at most 3, got 4"):
         PredictorSampler(small_space(), 0, four, num_startup=5)

@@ -17,13 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.errors import did_you_mean, invalid
 from nas.optimization.aging import RegularizedEvolution
 from nas.optimization.objectives import Objective
+from nas.optimization.predictor_sampler import PredictorSampler
 from nas.optimization.trials import ARCH_ID
 from nas.optimization.uniform import SpaceSampler, UniformSampler
 from nas.space import SearchSpace, Value
 
-SAMPLER_NAMES = ("tpe", "random", "nsga2", "gp", "aging")
-DEFAULT_SAMPLER = "tpe"
+SAMPLER_NAMES = ("predictor", "tpe", "random", "nsga2", "gp", "aging")
+DEFAULT_SAMPLER = "predictor"
 
+PREDICTOR_STARTUP = 20
+"""Random candidates before the predictor takes over; a quarter of a budget below 80. See results/samplers/README.md."""
 NSGA2_POPULATION = 20
 GP_TRIALS = 200
 """Trials up to which the Gaussian process stays affordable: the cost of a proposal grows with their cube."""
@@ -96,9 +99,9 @@ def make_sampler(
     """Return a sampler for one proposal; set it on the study before the trial is asked for.
 
     Args:
-        name: One of `SAMPLER_NAMES`. "tpe": multivariate tree-structured Parzen estimator. "random": uniform inside
-            the bounds. "nsga2": genetic, for long searches. "gp": Gaussian process, for short and costly ones.
-            "aging": regularised evolution on the reward.
+        name: One of `SAMPLER_NAMES`. "predictor": what a learned predictor expects to add most to the front. "tpe":
+            multivariate tree-structured Parzen estimator. "random": uniform inside the bounds. "nsga2": genetic, for
+            long searches. "gp": Optuna's Gaussian process. "aging": regularised evolution on the reward.
         space: The search space.
         seed: The search's seed, 0 or more.
         trial_number: Number that the trial will have.
@@ -110,6 +113,8 @@ def make_sampler(
     """
     own_seed, guide_seed = (int(word) for word in np.random.SeedSequence((seed, trial_number)).generate_state(2))
     match name:
+        case "predictor":
+            return PredictorSampler(space, own_seed, objective, num_startup=min(PREDICTOR_STARTUP, budget // 4))
         case "random":
             return UniformSampler(space, own_seed)
         case "aging":

@@ -32,14 +32,15 @@ def sampler(request):
     return request.param
 
 
-# The Gaussian process takes about a second per proposal and objective.
+# The Gaussian process takes about a second per proposal and objective, the predictor some ten milliseconds.
+NUM_ASKS = {"gp": 12, "predictor": 25}
 each_sampler_and_objective = pytest.mark.parametrize(
     ("sampler", "objective", "num_asks"),
     [
         pytest.param(
             name,
             objective,
-            12 if name == "gp" else 45,
+            NUM_ASKS.get(name, 45),
             id=f"{name}-{objective.name}",
             marks=[pytest.mark.slow] if (name, objective) == ("gp", PARETO) else [],
         )
@@ -86,7 +87,7 @@ def test_the_same_seed_and_number_give_the_same_proposal_and_another_seed_anothe
     ]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
-    assert runs[0][-1] != runs[2][-1]
+    assert runs[0][-5:] != runs[2][-5:]
 
 
 @each_sampler_and_objective

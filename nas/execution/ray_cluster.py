@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -177,6 +178,8 @@ def _loopback() -> Iterator[None]:
 def _connect(address: str) -> None:
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)  # Read when Ray is first imported.
+    if _has_token():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # A cluster without tokens takes no notice.
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -185,9 +188,21 @@ def _connect(address: str) -> None:
         ray.init(address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         ray.shutdown()
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise invalid("cluster", "a Ray cluster that answers", address, f"{reason[:300]}.") from error
+        raise invalid("cluster", "a Ray cluster that answers", address, _why_not(error)) from error
     _keep_quiet()
+
+
+def _has_token() -> bool:
+    """Return whether this machine has a token for Ray's clusters: `ray start` asks for it by default where it has."""
+    named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or Path("~/.ray/auth_token").expanduser().is_file()
+
+
+def _why_not(error: Exception) -> str:
+    if "uthenticat" in f"{error} {error.__cause__}":
+        return "It asks for a token that this machine does not have: `ray get-auth-token` prints it on the cluster."
+    reason = " ".join(str(error).split()).rstrip(".")
+    return f"{reason[:300]}."
 
 
 def _knock(address: str) -> None:

@@ -146,7 +146,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             on_event=on_event,
             prescreen=_prescreen(settings, factory, manifest),
             others=others,
-            noise_repeats=settings.noise_repeats,
+            noise_repeats=settings.noise_repeats if settings.table is None else 0,  # it would say the same again
             prefilter=prefilter,
             grace_s=settings.grace,
         )

@@ -54,6 +54,9 @@ def test_what_was_not_measured_is_missing(found):
     trials = pd.read_csv(found.folder.trials_path)
     assert trials[["step_time_s", "relative_step_time", "reward", "device_name", "seed"]].isna().all(axis=None)
     assert found.trials["accuracy_stderr"].to_numpy() == pytest.approx(0.01)
+    assert found.noise is not None
+    assert found.noise.seed is None, "a table would say the same again"
+    assert found.pareto["ties_with_best"].iloc[0]
     assert found.manifest.data == "small.csv"
     assert found.manifest.num_classes == 10
 

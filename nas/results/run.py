@@ -57,7 +57,7 @@ class Run:
         """
         measured = self.trials[self.trials["state"] == "measured"]
         front = pareto_front(measured, self.objectives).sort_values(self.best_by, ascending=False, kind="stable")
-        return mark_ties(front, self.trials)
+        return mark_ties(front, self.trials, get_objective(self.manifest.objective))
 
     @cached_property
     def noise(self) -> Noise | None:

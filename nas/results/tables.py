@@ -61,7 +61,7 @@ def _rank(rank: int, row: Mapping[Hashable, Any]) -> str:
     return f"{rank} {marks}".rstrip()
 
 
-RANK_MARKS = "= reward within noise of the best, ? may be dominated within noise"
+RANK_MARKS = "= within noise of the best, ? may be dominated within noise"
 
 
 def _step_cells(row: Mapping[Hashable, Any]) -> tuple[str, str]:

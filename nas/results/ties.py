@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nas.optimization.objectives import STEP_TIME_EXPONENT
+from nas.optimization.objectives import PARETO, STEP_TIME_EXPONENT, Objective
 
 NUM_STDERRS = 2.0
 """How many standard errors of a difference count as noise."""
 
 
-def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def mark_ties(front: pd.DataFrame, trials: pd.DataFrame, objective: Objective = PARETO) -> pd.DataFrame:
     """Return a front with two columns more.
 
     `is_tied`: whether the candidate may be dominated, for all that was measured. It may if a measured candidate of
@@ -28,19 +28,24 @@ def mark_ties(front: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     and minus half its interquartile range over blocks; where it is predicted, plus and minus two standard errors of the
     prediction.
 
+    A front of other objectives is judged by those: multiply-adds are counted as parameters are, and where accuracy
+    tells the best, ties with it are those of accuracy.
+
     That all candidates see the same validation images makes the noise of a difference smaller than assumed here, so a
     member that is not tied stands out. One that is tied may still be the better one: measure both with more training.
 
     Args:
         front: Rows of `trials`, such as `Run.pareto`.
         trials: All candidates; failed ones are passed over.
+        objective: Whose front it is.
     """
-    marks = {"is_tied": _may_be_dominated(front, trials), "ties_with_best": _ties_with_best(front)}
+    ties_with_best = _ties_with_best(front) if objective.best_by == "reward" else _ties_in_accuracy(front)
+    marks = {"is_tied": _may_be_dominated(front, trials, objective), "ties_with_best": ties_with_best}
     return front.assign(**{name: pd.array(mark, dtype="boolean") for name, mark in marks.items()})
 
 
 def tie_words(front: pd.DataFrame) -> list[str]:
-    """Return what a marked front, best reward first, says about its members, a sentence each."""
+    """Return what a marked front, the best first, says about its members, a sentence each."""
     num_tied = int(front["is_tied"].sum())
     count = f"Of the front, {num_tied} of {len(front)} may be dominated, for all that was measured."
     return [*winner_words(front), *([count] if num_tied else [])]
@@ -53,11 +58,11 @@ def winner_words(front: pd.DataFrame) -> list[str]:
     words = []
     ranks = [rank for rank, tied in enumerate(front["ties_with_best"].tolist(), start=1) if tied]
     if len(ranks) > 1:
-        words.append(f"Ranks {_ranges(ranks)} are within the noise of the best reward: S could be any of them.")
+        words.append(f"Ranks {_ranges(ranks)} are within the noise of the best: S could be any of them.")
     if front["is_tied"].iloc[0]:
         words.append(
-            f"S, trial {front['number'].iloc[0]}, may be dominated: another candidate has no more parameters and is "
-            "neither clearly less accurate nor clearly slower."
+            f"S, trial {front['number'].iloc[0]}, may be dominated: another candidate is clearly worse in none of the "
+            "objectives."
         )
     return words
 
@@ -69,21 +74,27 @@ def _ranges(ranks: list[int]) -> str:
     return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
 
 
-def _may_be_dominated(front: pd.DataFrame, trials: pd.DataFrame) -> list[bool]:
+def _may_be_dominated(front: pd.DataFrame, trials: pd.DataFrame, objective: Objective) -> list[bool]:
     others = trials[trials["state"].eq("measured").fillna(False)]
+    counted = [column for column in objective.front if column.startswith("num_")]
+    is_timed = "relative_step_time" in objective.front
     low, _ = _step_time_interval(others)
-    accuracy, stderr, num_params = (_floats(others, name) for name in ("accuracy", "accuracy_stderr", "num_params"))
+    accuracy, stderr = (_floats(others, name) for name in ("accuracy", "accuracy_stderr"))
+    costs = np.column_stack([_floats(others, name) for name in counted])
     others_id = others["arch_id"].to_numpy(dtype=object)
     mine = zip(
         front["arch_id"].tolist(),
-        *(_floats(front, name) for name in ("accuracy", "accuracy_stderr", "num_params")),
+        *(_floats(front, name) for name in ("accuracy", "accuracy_stderr")),
+        np.column_stack([_floats(front, name) for name in counted]),
         _step_time_interval(front)[1],
         strict=True,
     )
     ties = []
-    for arch_id, my_accuracy, my_stderr, my_params, my_high in mine:
+    for arch_id, my_accuracy, my_stderr, my_costs, my_high in mine:
         noise = NUM_STDERRS * np.hypot(stderr, my_stderr)
-        may_dominate = (num_params <= my_params) & (accuracy + noise >= my_accuracy) & (low <= my_high)
+        may_dominate = (costs <= my_costs).all(axis=1) & (accuracy + noise >= my_accuracy)
+        if is_timed:
+            may_dominate &= low <= my_high
         ties.append(bool((may_dominate & (others_id != arch_id)).any()))
     return ties
 
@@ -99,6 +110,15 @@ def _ties_with_best(front: pd.DataFrame) -> list[bool]:
     stderr = reward * np.hypot(of_accuracy, of_step_time)
     best = int(reward.argmax())
     tied: list[bool] = (reward + NUM_STDERRS * np.hypot(stderr, stderr[best]) >= reward[best]).tolist()
+    return tied
+
+
+def _ties_in_accuracy(front: pd.DataFrame) -> list[bool]:
+    if front.empty:
+        return []
+    accuracy, stderr = _floats(front, "accuracy"), _floats(front, "accuracy_stderr")
+    best = int(accuracy.argmax())
+    tied: list[bool] = (accuracy + NUM_STDERRS * np.hypot(stderr, stderr[best]) >= accuracy[best]).tolist()
     return tied
 
 

@@ -65,7 +65,7 @@ def test_killed_and_resumed_it_goes_on_as_if_nothing_had_been(
     searched: tuple[Any, list[Event]], tmp_path: Path, point: int
 ) -> None:
     journal = tmp_path / "journal"
-    write = 20 + 10 * point + random.Random(point).randrange(10)
+    write = 3 + 5 * point + random.Random(point).randrange(5)
     pid = os.fork()
     if pid == 0:
         try:

@@ -68,7 +68,7 @@ def test_the_front_marks_what_noise_does_not_set_apart(searched):
         row[0] for row in front_rows(front.assign(is_tied=[False, True, False], ties_with_best=[True, True, False]))
     ]
     assert ranks == ["1", "2 =?", "3"]
-    assert "= reward within noise of the best" in shown(front_table(front))
+    assert "= within noise of the best" in shown(front_table(front))
 
 
 def test_the_front_says_where_step_times_are_not_measured(searched):

@@ -1,8 +1,10 @@
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.optimization.objectives import ACCURACY_MACS
 from nas.results import mark_ties
 from nas.results.ties import tie_words, winner_words
 from tests.results.conftest import run_in_memory
@@ -90,9 +92,8 @@ def test_a_front_says_in_words_what_noise_leaves_of_it():
     front = front.assign(number=range(10, 15))
     marked = mark_ties(front, front)
     assert winner_words(marked) == [
-        "Ranks 1 to 3 are within the noise of the best reward: S could be any of them.",
-        "S, trial 10, may be dominated: another candidate has no more parameters and is neither clearly less accurate "
-        "nor clearly slower.",
+        "Ranks 1 to 3 are within the noise of the best: S could be any of them.",
+        "S, trial 10, may be dominated: another candidate is clearly worse in none of the objectives.",
     ]
     assert tie_words(marked)[-1] == "Of the front, 5 of 5 may be dominated, for all that was measured."
     assert winner_words(marked.assign(ties_with_best=[True, False, True, True, True]))[0].startswith("Ranks 1, 3 to 5 ")
@@ -122,3 +123,21 @@ def test_the_front_of_a_run_keeps_its_rows_and_columns():
     assert run.pareto[marks].dtypes.astype(str).tolist() == ["boolean", "boolean"]
     pd.testing.assert_frame_equal(mark_ties(run.pareto, run.trials), run.pareto)
     pd.testing.assert_frame_equal(run.pareto.drop(columns=marks), run.trials.loc[run.pareto.index])
+
+
+def test_a_front_without_step_times_is_judged_by_its_own_objectives():
+    """Trials 0 and 1 are as accurate within the noise, 2 is not; 3 is far off and the cheapest."""
+    run = run_in_memory(4)
+    trials = run.trials.head(4).assign(
+        arch_id=list("abcd"),
+        state=pd.array(["measured"] * 4, dtype="string"),
+        accuracy=[0.90, 0.895, 0.80, 0.50],
+        accuracy_stderr=0.005,
+        num_macs=[400, 300, 200, 100],
+        relative_step_time=np.nan,
+        reward=np.nan,
+    )
+    marked = mark_ties(trials, trials, ACCURACY_MACS)
+    assert marked["is_tied"].tolist() == [True, False, False, False]
+    assert marked["ties_with_best"].tolist() == [True, True, False, False]
+    assert mark_ties(trials.iloc[:0], trials, ACCURACY_MACS).empty

@@ -17,7 +17,9 @@ def study_of(budget=12):
     return study
 
 
-@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in SAMPLER_NAMES]
+)
 def test_a_sampler_proposes_the_same_in_a_draft_as_in_an_ask(name):
     space, study = small_space(), study_of()
 

@@ -23,7 +23,7 @@ from nas.execution import search_loop
 from nas.execution.events import Event, Opened
 from nas.execution.job import Outcome
 from nas.optimization.objectives import PARETO
-from nas.optimization.samplers import make_sampler
+from nas.optimization.samplers import DEFAULT_SAMPLER, make_sampler
 from nas.optimization.storage.journal import open_journal
 from search_spaces.efficientnet_v2_tiny import space
 from tests.execution.support import measure
@@ -110,7 +110,7 @@ def study_of(path: Path, num_trials: int, monkeypatch: pytest.MonkeyPatch) -> op
     return optuna.load_study(study_name="s", storage=open_journal(path))
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", DEFAULT_SAMPLER])
 def test_a_worker_waits_for_at_most_a_hundredth_of_a_trial_of_5_s_at_1000_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_a_trial_costs_at_most_50_ms_at_10000_trials(tmp_path: Path, monkeypatch
 def test_sixteen_workers_do_the_work_of_fifteen_and_a_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = study_of(tmp_path / "journal", 10, monkeypatch)
     workers = Simulated(16, 5.0)
-    search(study, workers, 10 + 16 * 6, "tpe")
+    search(study, workers, 10 + 16 * 6, DEFAULT_SAMPLER)
     worth = 16 * workers.worked / (workers.worked + sum(workers.waits))
     print(f"\n16 workers are worth {worth:.2f}")
     assert worth >= 15.5

@@ -89,8 +89,8 @@ def test_frontier_of_loss_and_cost(order, request):
 @pytest.mark.parametrize("objective", [PARETO, REWARD], ids=["pareto", "reward"])
 def test_the_default_loses_little_and_saves_much(shuffled, objective):
     rows = replay_all(shuffled, DominatedStopping(THREE, objective, NUM_STDERRS))
-    assert rows[:, 0 if objective is PARETO else 1].mean() >= 0.99
-    assert rows[:, 2].mean() <= 0.4
+    assert rows[:, 0 if objective is PARETO else 1].mean() >= 0.985
+    assert rows[:, 2].mean() <= 0.44
 
 
 def test_what_rungs_say(log):
@@ -110,4 +110,4 @@ def test_what_rungs_say(log):
         print(f"| {rung.share:.4f} | {' | '.join(errors)} |")
     costs = [rung.rung_s / plain_train_s(m) for m in log for rung in m.rungs if not np.isnan(rung.val_loss)]
     print(f"a rung takes {np.median(costs):.1%} of a training and its validation")
-    assert 0 < np.median(costs) < 0.08 / len(THREE)
+    assert 0 < np.median(costs) < 0.1 / len(THREE)

@@ -16,7 +16,7 @@ from nas.optimization.pareto import pareto_mask
 from nas.optimization.stopping.prediction import Prediction
 
 NUM_STDERRS = 1.0
-"""Loses under one percent of the front's hypervolume in replayed searches: results/early_stopping/README.md."""
+"""Loses about one percent of the front's hypervolume in replayed searches: results/early_stopping/README.md."""
 
 MIN_FINISHED = 10
 SPARE_EVERY = 4

@@ -33,7 +33,7 @@ from nas.execution import (
     worker_environments,
 )
 from nas.execution.drivers import Membership
-from nas.execution.events import Event, Failed, Finished, Measured
+from nas.execution.events import Candidate, Event, Finished
 from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.sharing import Others
@@ -41,6 +41,7 @@ from nas.execution.tally import duration
 from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signal
 from nas.optimization.samplers import make_sampler
+from nas.optimization.stopping import make_stopping
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
 from nas.optimization.storage.opening import open_storage
 from nas.optimization.trials import note_sitting
@@ -94,6 +95,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             objective=objective,
         )
 
+    stopping = make_stopping(settings.stopping, objective=objective, rungs=settings.rungs)
     sampler(0)  # says at once what is wrong with it
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
@@ -148,6 +150,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             others=others,
             noise_repeats=settings.noise_repeats if settings.table is None else 0,  # it would say the same again
             prefilter=prefilter,
+            stopping=stopping if settings.table is None else None,  # There is no training to stop.
             grace_s=settings.grace,
         )
         if not finished.interrupted:
@@ -165,7 +168,7 @@ class _Tables:
 
     def on_event(self, event: Event) -> None:
         began = time.monotonic()
-        if not isinstance(event, Measured | Failed) or began < self._next:
+        if not isinstance(event, Candidate) or began < self._next:
             return
         noise = write_tables(self._folder, self._study, self._manifest).noise
         ended = time.monotonic()
@@ -180,6 +183,7 @@ def summary(run: Run) -> dict[str, Any]:
     return {
         "run": str(cli.short_path(run.folder.path)),
         "measured": int((run.trials["state"] == "measured").sum()),
+        "stopped": int((run.trials["state"] == "stopped").sum()),
         "failed": int((run.trials["state"] == "failed").sum()),
         "noise": None if run.noise is None else run.noise.to_dict(),
         "front": records(run.pareto),
@@ -402,8 +406,9 @@ def describe(status: Status) -> str:
         best = f"accuracy {status.best_accuracy:.4f}"
     lines = {
         "Search": f"{status.state}, {cli.short_path(status.run)}",
-        "Candidates": f"{status.measured + status.failed} of {status.budget}: "
-        f"{status.measured} measured, {status.failed} failed; {status.under_way} under way",
+        "Candidates": f"{status.measured + status.stopped + status.failed} of {status.budget}: "
+        f"{status.measured} measured, {status.stopped} stopped early, {status.failed} failed; "
+        f"{status.under_way} under way",
         "Best": f"{best}; {status.front_size} on the front",
     }
     if status.noise is not None:

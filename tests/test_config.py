@@ -21,6 +21,7 @@ from nas.evaluation.fidelity import Fidelity
 from nas.models.export import EXPORTERS
 from nas.optimization.objectives import OBJECTIVES, get_objective
 from nas.optimization.samplers import DEFAULT_SAMPLER, SAMPLER_NAMES
+from nas.optimization.stopping import STOPPING_NAMES
 from nas.registry import get_space
 from tests.running import SETTINGS
 
@@ -30,6 +31,8 @@ searches = st.builds(
     data=st.text(),
     sampler=st.sampled_from(SAMPLER_NAMES),
     objective=st.sampled_from(sorted(OBJECTIVES)),
+    stopping=st.sampled_from(STOPPING_NAMES),
+    rungs=st.none() | st.just("1/4,1/2"),
     workers=st.none() | st.integers(1, 64),
     seed=st.integers(0, 2**32 - 1),
     val_images=st.none() | st.integers(1, 10**6),
@@ -212,6 +215,7 @@ def test_help_knows_every_setting_and_needs_no_torch(verb):
     if verb == "search":
         assert f"{{{','.join(SAMPLER_NAMES)}}}" in done.stdout
         assert f"{{{','.join(OBJECTIVES)}}}" in done.stdout
+        assert f"{{{','.join(STOPPING_NAMES)}}}" in done.stdout
     if verb == "export":
         assert f"{{{','.join(EXPORTERS)}}}" in done.stdout
 

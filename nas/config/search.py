@@ -85,6 +85,12 @@ class SearchSettings:
     fidelity: str = DEFAULT_FIDELITY
     """Training of each candidate: IMAGESxEPOCHS, IMAGESxEPOCHS@SIZE to train at another image size, or from:FOLDER for
     what the calibration in a folder of nas.calibrate recommends."""
+    stopping: Annotated[str, tyro.conf.arg(metavar="{dominated,halving,none}")] = "dominated"
+    """When training is stopped early. dominated: even an optimistic accuracy would be beaten by finished candidates at
+    no higher cost. halving: successive halving on the reward. none: never."""
+    rungs: str | None = None
+    """Where that is decided, as shares of a training: 1/8,1/4,1/2. With none they are only recorded; then by default
+    there are none."""
     workers: int | None = None
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core. On a cluster, the
     most at a time; by default as many as it has room for."""

@@ -3,10 +3,25 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.measurement import Measurement
 from nas.spec import ArchSpec
+
+
+class StopRule(Protocol):
+    """Whether a candidate's training goes on. Plain data, made when the job is, that decides alone."""
+
+    @property
+    def rungs(self) -> tuple[float, ...]:
+        """Where it is asked: shares of the training, above 0 and below 1, ascending."""
+
+    def predict(self, measurement: Measurement) -> float | None:
+        """Return the accuracy that training is expected to end at, 0 to 1; None while too little is known."""
+
+    def stops(self, measurement: Measurement) -> bool:
+        """Return whether to stop, given all that is known at a rung; `measurement.rungs` ends with that rung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +36,7 @@ class Job:
         repeat: 0 for a candidate's evaluation; 1, 2 and so on where a measured candidate is trained again with another
             seed, to learn how large the noise is.
         from_scratch: Leave alone what an earlier attempt has kept of its training: it may be what that one hung on.
+        stop_rule: What may end training before that; None trains to the end.
     """
 
     number: int
@@ -29,6 +45,7 @@ class Job:
     seed: int
     repeat: int = 0
     from_scratch: bool = False
+    stop_rule: StopRule | None = None
 
 
 Evaluate = Callable[[Job], Measurement]

@@ -7,6 +7,31 @@ from typing import Any
 from nas.errors import invalid
 
 
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """How a candidate did when it had seen a share of its training images.
+
+    Attributes:
+        share: Of its training, above 0 and below 1.
+        images_seen: Training images until then, repetitions counted.
+        accuracy: Top-1 on a fixed part of the validation images, 0 to 1; higher is better.
+        val_loss: Mean cross-entropy there; lower is better.
+        num_val_images: How many images both are of.
+        train_loss: Mean training loss of the last steps before, a sixteenth of all steps; lower is better.
+        train_s: Seconds of training until then, without rungs and pauses.
+        rung_s: Seconds that it took to look, without pauses.
+    """
+
+    share: float
+    images_seen: int
+    accuracy: float
+    val_loss: float
+    num_val_images: int
+    train_loss: float
+    train_s: float
+    rung_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One candidate, measured. Field names are the columns of trials.csv; units end them.
@@ -67,6 +92,11 @@ class Measurement:
         signal_grad_norm: Likewise.
         signals_s: Of `wall_s`, seconds spent on them.
         num_attempts: Workers that began on it: 2 where the first died, hung or lost its device.
+        images_seen: Training images seen, repetitions counted.
+        stopped: Whether training was stopped at a rung. `accuracy` is that of the last rung then, and says less than
+            one at the end of training, whose learning rate has fallen to zero.
+        predicted_accuracy: What accuracy a stopped training was expected to end at; None where nothing was expected.
+        rungs: How it did on the way, in the order of the rungs.
     """
 
     accuracy: float
@@ -118,6 +148,10 @@ class Measurement:
     signal_grad_norm: float | None = None
     signals_s: float | None = None
     num_attempts: int | None = None
+    images_seen: int | None = None
+    stopped: bool = False
+    predicted_accuracy: float | None = None
+    rungs: tuple[Rung, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -132,7 +166,7 @@ class Measurement:
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )
-        return cls(**plain)
+        return cls(**{**plain, "rungs": tuple(Rung(**rung) for rung in plain.get("rungs", ()))})
 
 
 SIGNAL_NAMES = tuple(f.name.removeprefix("signal_") for f in fields(Measurement) if f.name.startswith("signal_"))

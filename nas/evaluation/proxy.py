@@ -1,8 +1,9 @@
 """The proxy: a candidate is built, counted, timed, trained briefly and validated."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.lease import Lease, open_lease
 from nas.evaluation.measurement import Measurement
+from nas.evaluation.rungs import RungWatch
 from nas.evaluation.signals.scorer import Scorer
 from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_setup import StepSetup
@@ -185,14 +187,10 @@ class ProxyEvaluator:
         timed_from = time.perf_counter()
         step_time = self.step_times(job.spec)
         trained_from = time.perf_counter()
-        checkpoint = self._checkpoint(job)
-        validation, train_loss = self.train(job.spec, job.fidelity, job.seed, checkpoint)
-        end, earlier_s = time.perf_counter(), 0.0 if checkpoint is None else checkpoint.earlier_s
-        return Measurement(
-            accuracy=validation.accuracy,
-            accuracy_stderr=validation.accuracy_stderr,
-            train_loss=train_loss,
-            val_loss=validation.loss,
+        known = Measurement(
+            accuracy=math.nan,
+            accuracy_stderr=math.nan,
+            train_loss=math.nan,
             num_params=num_params,
             relative_params=num_params / self._reference_params,
             num_macs=num_macs,
@@ -202,12 +200,27 @@ class ProxyEvaluator:
             device_name=device_name(self.device),
             dtype=str(compute_dtype(self.device)).removeprefix("torch."),
             torch_version=torch.__version__,
-            train_s=end - trained_from + earlier_s,
+            train_s=math.nan,
             timing_s=trained_from - timed_from - (step_time["lease_wait_s"] or 0.0),
-            wall_s=end - start + earlier_s,
-            paused_s=self._lease.paused_s - paused_s,
+            wall_s=math.nan,
             **step_time,
             **signals,
+        )
+        watch = RungWatch(
+            job.stop_rule,
+            known,
+            self.dataset.val,
+            between_batches=self._lease.yield_,
+            paused_s=lambda: self._lease.paused_s,
+        )
+        checkpoint = self._checkpoint(job, watch)
+        validation, train_loss = self.train(job.spec, job.fidelity, job.seed, checkpoint, watch)
+        end, earlier_s = time.perf_counter(), 0.0 if checkpoint is None else checkpoint.earlier_s
+        return replace(
+            watch.result(validation, train_loss),
+            train_s=end - trained_from + earlier_s,
+            wall_s=end - start + earlier_s,
+            paused_s=self._lease.paused_s - paused_s,
         )
 
     def _score(self, spec: ArchSpec) -> dict[str, Any]:
@@ -223,7 +236,7 @@ class ProxyEvaluator:
         model, size = self._build(spec), self._step_image_size or spec.train_image_size
         return count_params(model), count_macs(model, torch.zeros(1, self.dataset.in_channels, size, size))
 
-    def _checkpoint(self, job: Job) -> Checkpoint | None:
+    def _checkpoint(self, job: Job, watch: RungWatch) -> Checkpoint | None:
         """Return where a job's training is kept on its way, or None for nowhere."""
         if self._checkpoints is None:
             return None
@@ -231,20 +244,25 @@ class ProxyEvaluator:
         # All that a training's numbers depend on.
         what = [name, str(self.recipe), self.dataset.fingerprint, self.device.type, str(compute_dtype(self.device))]
         path = self._checkpoints / f"{name}.safetensors"
-        checkpoint = Checkpoint(path, " ".join([*what, torch.__version__]), every_s=self._checkpoint_every_s)
+        checkpoint = Checkpoint(path, " ".join([*what, torch.__version__]), watch, every_s=self._checkpoint_every_s)
         if job.from_scratch:
             checkpoint.remove()
         return checkpoint
 
     def train(
-        self, spec: ArchSpec, fidelity: Fidelity, seed: int, checkpoint: Checkpoint | None = None
-    ) -> tuple[Validation, float]:
+        self,
+        spec: ArchSpec,
+        fidelity: Fidelity,
+        seed: int,
+        checkpoint: Checkpoint | None = None,
+        watch: RungWatch | None = None,
+    ) -> tuple[Validation | None, float]:
         """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
 
         Where `checkpoint` has kept an earlier attempt, training goes on from there.
 
         Returns:
-            How good it is on the validation split, and the training loss at the end.
+            How good it is on the validation split, None where `watch` stopped it, and the training loss at the end.
         """
         pause = self._lease.yield_
         with self._lease.shared():
@@ -253,9 +271,13 @@ class ProxyEvaluator:
             train, val = self.dataset.train, self.dataset.val
             data = train.subset(min(fidelity.train_images, len(train)))
             normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
-            loss = fit(trainer, data, fidelity.epochs, normalise, seed, between_batches=pause, keeper=checkpoint)
-            reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
-            validation = validate(trainer.model, val, normalise, pause)
+            if watch is not None:
+                watch.begin(trainer, data, fidelity.epochs, normalise)
+            loss = fit(trainer, data, fidelity.epochs, normalise, seed, watch, between_batches=pause, keeper=checkpoint)
+            validation = None
+            if watch is None or not watch.stopped:
+                reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
+                validation = validate(trainer.model, val, normalise, pause)
         if checkpoint is not None:
             checkpoint.remove()
         return validation, loss

@@ -26,6 +26,15 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """A candidate's training was stopped early, which was told; `measurement` is what is known of it."""
+
+    number: int
+    spec: ArchSpec
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A candidate's evaluation failed, which was told."""
 
@@ -34,11 +43,15 @@ class Failed:
     reason: str
 
 
+Candidate = Measured | Stopped | Failed
+"""How the evaluation of a candidate ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Another driver of the study has measured a candidate, or seen it fail."""
+    """A candidate has ended at another driver of the study."""
 
-    candidate: Measured | Failed
+    candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,7 @@ class Opened:
     """The loop begins. `past` are the candidates that the study already holds."""
 
     budget: int
-    past: tuple[Measured | Failed, ...]
+    past: tuple[Candidate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ class Finished:
     """The loop ended.
 
     Attributes:
-        num_candidates: Evaluated in all, measured and failed.
+        num_candidates: Evaluated in all, measured, stopped and failed.
         interrupted: By a signal; the study can be resumed.
         exhausted: Below the budget, because no network of the space is left that was not evaluated.
     """
@@ -109,6 +122,4 @@ class Finished:
     exhausted: bool
 
 
-Event = (
-    Opened | Elsewhere | Started | Measured | Failed | Repeated | Outside | Retraining | Retrained | Stopping | Finished
-)
+Event = Opened | Elsewhere | Started | Candidate | Repeated | Outside | Retraining | Retrained | Stopping | Finished

@@ -17,6 +17,7 @@ from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job, job_seed
 from nas.execution.events import (
+    Candidate,
     Elsewhere,
     Event,
     Failed,
@@ -28,6 +29,7 @@ from nas.execution.events import (
     Retrained,
     Retraining,
     Started,
+    Stopped,
     Stopping,
 )
 from nas.execution.executor import Executor
@@ -41,13 +43,15 @@ from nas.execution.signals import GRACE_S, StopSignals
 from nas.optimization.drafts import Drafts
 from nas.optimization.objectives import Objective, measurement_reward
 from nas.optimization.prefilter import Prefilter
+from nas.optimization.stopping import EarlyStopping
 from nas.optimization.trials import (
     ARCH,
     FAIL_REASON,
     ORIGIN,
+    any_measurement_of,
     candidates,
     describe,
-    measurement_of,
+    measurements,
     note_signal,
     signals_of,
     spec_of,
@@ -56,6 +60,7 @@ from nas.optimization.trials import (
     tell_measured,
     tell_outside,
     tell_repeat,
+    tell_stopped,
 )
 from nas.space import Params, SearchSpace
 from nas.spec import ArchSpec
@@ -88,6 +93,7 @@ def search_loop(
     others: Others | None = None,
     noise_repeats: int = 0,
     prefilter: Prefilter | None = None,
+    stopping: EarlyStopping | None = None,
     grace_s: float = GRACE_S,
 ) -> Finished:
     """Evaluate candidates until the study holds `budget` of them, those of earlier calls included.
@@ -115,6 +121,7 @@ def search_loop(
         noise_repeats: How many times measured candidates are trained again with other seeds, in all; free. See
             `NoiseRepeats`.
         prefilter: Which of the sampler's proposals are passed over, going by a cheap signal; None for none.
+        stopping: Makes the rule by which training may be stopped early; None trains every candidate to the end.
         grace_s: Seconds that the running candidates have after SIGTERM or SIGUSR1.
 
     Returns:
@@ -139,6 +146,7 @@ def search_loop(
             common_seed=common_seed,
             prescreen=prescreen,
             prefilter=prefilter,
+            stopping=stopping,
             ledger=Ledger.read(study),
             drafts=Drafts(study),
             others=others,
@@ -180,6 +188,7 @@ class _Search:
     common_seed: bool
     prescreen: Prescreen | None
     prefilter: Prefilter | None
+    stopping: EarlyStopping | None
     ledger: Ledger
     drafts: Drafts
     others: Others | None
@@ -189,9 +198,9 @@ class _Search:
     exhausted: bool = False
     unseen: dict[Key, Params] | None = None
 
-    def learn(self, candidate: Measured | Failed) -> None:
+    def learn(self, candidate: Candidate) -> None:
         """Let the prescreen know what a candidate's step took."""
-        if self.prescreen is not None and isinstance(candidate, Measured):
+        if self.prescreen is not None and not isinstance(candidate, Failed):
             relative_step_time = candidate.measurement.relative_step_time
             assert relative_step_time is not None, "a search with a limit on step times measures them"
             self.prescreen.add(candidate.spec, relative_step_time)
@@ -360,7 +369,8 @@ class _Search:
         self.running[trial.number] = trial, key
         spec = ArchSpec.from_dict(trial.user_attrs[ARCH])
         seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id)
-        self.executor.submit(Job(trial.number, spec, self.fidelity, seed))
+        rule = None if self.stopping is None else self.stopping.rule(measurements(self.study))
+        self.executor.submit(Job(trial.number, spec, self.fidelity, seed, stop_rule=rule))
         self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 
     def _retrain_due(self) -> None:
@@ -393,7 +403,7 @@ class _Search:
         for repeat in self.repeats.pop(key, ()):
             self._tell_repeat(repeat, job.number)
 
-    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Measured | Failed | None:
+    def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Candidate | None:
         """Tell the study how a candidate ended; return None if another driver has passed it on in the meantime."""
         if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
             # Optuna would turn it into a failure without a reason, which would not use up budget.
@@ -402,6 +412,9 @@ class _Search:
             if isinstance(outcome, Failure):
                 tell_failed(self.study, trial, outcome.reason)
                 return Failed(job.number, job.spec, outcome.reason)
+            if outcome.stopped:
+                tell_stopped(self.study, trial, outcome)
+                return Stopped(job.number, job.spec, outcome)
             tell_measured(self.study, trial, outcome, self.objective)
             return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
         except UpdateFinishedTrialError:
@@ -466,14 +479,16 @@ def _enumerate(space: SearchSpace) -> dict[Key, Params]:
     return found
 
 
-def _past(study: optuna.Study) -> list[Measured | Failed]:
+def _past(study: optuna.Study) -> list[Candidate]:
     """Return the candidates of a study as the events that they were."""
     return [_as_event(trial) for trial in candidates(study)]
 
 
-def _as_event(trial: FrozenTrial) -> Measured | Failed:
+def _as_event(trial: FrozenTrial) -> Candidate:
     """Return how a candidate ended as the event that it was."""
-    measurement = measurement_of(trial)
+    measurement = any_measurement_of(trial)
     if measurement is None:
         return Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON])
+    if measurement.stopped:
+        return Stopped(trial.number, spec_of(trial), measurement)
     return Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement))

@@ -23,9 +23,10 @@ from nas.execution.events import (
     Retrained,
     Retraining,
     Started,
+    Stopped,
     Stopping,
 )
-from nas.execution.tally import Tally, describe_measurement, duration
+from nas.execution.tally import Tally, describe_measurement, describe_stop, duration
 from nas.optimization.objectives import PARETO, Objective
 
 _NUM_RECENT = 5
@@ -93,7 +94,7 @@ class LiveDisplay:
         match event:
             case Started():
                 self._running[event.number, 0] = event.spec.summary
-            case Measured() | Failed():
+            case Measured() | Stopped() | Failed():
                 self._running.pop((event.number, 0), None)
                 self._recent.append(line or "")
             case Retraining():
@@ -120,7 +121,8 @@ class LiveDisplay:
             f"elapsed {duration(tally.elapsed_s)}",
             f"ETA {duration(tally.eta_s)}",
         )
-        lines = [f"front {len(tally.front)}  failed {tally.num_failed}  repeats and outside {tally.num_free}"]
+        counts = f"stopped {tally.num_stopped}  failed {tally.num_failed}  repeats and outside {tally.num_free}"
+        lines = [f"front {len(tally.front)}  {counts}"]
         if tally.best is not None:
             lines.append(f"best #{tally.best.number}  {describe_measurement(tally.best)}")
             lines.append(f"     {tally.best.spec.summary}")
@@ -159,6 +161,9 @@ def _line(event: Event, tally: Tally) -> str | None:
         case Measured():
             spent = duration(event.measurement.wall_s)
             return f"{head} #{event.number} {describe_measurement(event)}  {tail}  {spent}  ETA {duration(tally.eta_s)}"
+        case Stopped():
+            spent = duration(event.measurement.wall_s)
+            return f"{head} #{event.number} {describe_stop(event)}  {tail}  {spent}  ETA {duration(tally.eta_s)}"
         case Failed():
             return f"{head} #{event.number} failed, {event.reason}  {tail}  ETA {duration(tally.eta_s)}"
         case Elsewhere():
@@ -182,5 +187,5 @@ def _ending(event: Finished, tally: Tally) -> str:
         why = "interrupted; "
     return (
         f"{event.num_candidates} of {tally.budget} candidates evaluated in {duration(tally.elapsed_s)}: "
-        f"{why}{tally.num_failed} failed, front {len(tally.front)}"
+        f"{why}{tally.num_stopped} stopped early, {tally.num_failed} failed, front {len(tally.front)}"
     )

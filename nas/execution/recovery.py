@@ -10,8 +10,8 @@ from nas.optimization.objectives import Objective
 from nas.optimization.trials import (
     ARCH_ID,
     FAIL_REASON,
+    any_measurement_of,
     describe,
-    measurement_of,
     put_back,
     tell_interrupted,
 )
@@ -26,8 +26,10 @@ def recover(study: optuna.Study, space: SearchSpace, objective: Objective) -> No
     call goes on with what is left.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        measurement, params = measurement_of(trial), _params(trial, space)
-        if measurement is not None:
+        measurement, params = any_measurement_of(trial), _params(trial, space)
+        if measurement is not None and measurement.stopped:
+            study.tell(trial.number, state=TrialState.PRUNED)
+        elif measurement is not None:
             study.tell(trial.number, objective.values(measurement))
         elif FAIL_REASON in trial.user_attrs:
             study.tell(trial.number, state=TrialState.FAIL)

@@ -11,8 +11,8 @@ from nas.optimization.objectives import Objective
 from nas.optimization.trials import (
     DRIVER,
     FAIL_REASON,
+    any_measurement_of,
     is_candidate,
-    measurement_of,
     move,
     pass_on,
 )
@@ -69,8 +69,10 @@ class Others:
         move(self._study, trial, TrialState.FAIL)
 
     def _take_over(self, trial: FrozenTrial) -> None:
-        measurement = measurement_of(trial)
-        if measurement is not None:
+        measurement = any_measurement_of(trial)
+        if measurement is not None and measurement.stopped:
+            told = move(self._study, trial, TrialState.PRUNED)
+        elif measurement is not None:
             told = move(self._study, trial, TrialState.COMPLETE, self._objective.values(measurement))
         elif FAIL_REASON in trial.user_attrs:
             told = move(self._study, trial, TrialState.FAIL)

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nas.evaluation.measurement import Measurement
-from nas.execution.events import Elsewhere, Event, Failed, Measured, Opened, Outside, Repeated, Started
+from nas.execution.events import (
+    Candidate,
+    Elsewhere,
+    Event,
+    Failed,
+    Measured,
+    Opened,
+    Outside,
+    Repeated,
+    Started,
+    Stopped,
+)
 from nas.optimization.objectives import PARETO, Objective
 
 
@@ -39,7 +50,7 @@ class Tally:
     """Counts events.
 
     Attributes:
-        num_measured: Candidates measured, earlier sittings included; likewise `num_failed`.
+        num_measured: Candidates measured, earlier sittings included; likewise `num_stopped` and `num_failed`.
         num_running: Candidates under way.
         num_free: Repeats and trials outside the bounds in this sitting.
         best: The measured candidate that is highest in what the objective says.
@@ -49,6 +60,7 @@ class Tally:
     clock: Callable[[], float] = time.monotonic
     budget: int = 0
     num_measured: int = 0
+    num_stopped: int = 0
     num_failed: int = 0
     num_running: int = 0
     num_free: int = 0
@@ -69,7 +81,7 @@ class Tally:
                 self._began, self._done_before = self.clock(), self.num_done
             case Started():
                 self.num_running += 1
-            case Measured() | Failed():
+            case Measured() | Stopped() | Failed():
                 self.num_running -= 1
                 self._count_candidate(event)
             case Elsewhere():
@@ -77,9 +89,12 @@ class Tally:
             case Repeated() | Outside():
                 self.num_free += 1
 
-    def _count_candidate(self, event: Measured | Failed) -> None:
+    def _count_candidate(self, event: Candidate) -> None:
         if isinstance(event, Failed):
             self.num_failed += 1
+            return
+        if isinstance(event, Stopped):
+            self.num_stopped += 1
             return
         self.num_measured += 1
         self.front.add(event.measurement)
@@ -91,7 +106,7 @@ class Tally:
 
     @property
     def num_done(self) -> int:
-        return self.num_measured + self.num_failed
+        return self.num_measured + self.num_stopped + self.num_failed
 
     @property
     def elapsed_s(self) -> float:
@@ -128,3 +143,10 @@ def describe_measurement(event: Measured) -> str:
     facts.append(f"{m.num_params / 1e6:.2f} M params")
     facts.append(f"{m.num_macs / 1e6:.1f} M MACs" if math.isnan(event.reward) else f"reward {event.reward:.4f}")
     return "  ".join(facts)
+
+
+def describe_stop(event: Stopped) -> str:
+    """Return where a candidate's training was stopped, and how it did until then, in a line."""
+    m = event.measurement
+    expected = "" if m.predicted_accuracy is None else f", {m.predicted_accuracy:.3f} expected"
+    return f"stopped at {m.rungs[-1].share:.0%} of its training: accuracy {m.accuracy:.3f}{expected}"

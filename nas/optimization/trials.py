@@ -3,8 +3,9 @@
 A trial that is asked for ends as one of:
 
 - *measured* (COMPLETE): a candidate that was evaluated; its `Measurement` is a user attribute,
+- *stopped* (PRUNED with a measurement): a candidate whose training was stopped early; it used up budget,
 - *failed* (FAIL with a reason): a candidate whose evaluation failed; it used up budget,
-- *repeat* (COMPLETE or FAIL, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
+- *repeat* (as the original, with `repeat_of`): equal to an earlier candidate, whose values it is told; free,
 - *outside* (PRUNED, constraint above 0): outside the space's bounds or kept out by a signal, never trained; free,
 - *passed on* (FAIL without a reason): its driver was lost, and a copy of it waits; free,
 - *interrupted* (FAIL with `interrupted`): was running when its driver ended, and nobody goes on with it; free.
@@ -94,6 +95,12 @@ def tell_measured(study: optuna.Study, trial: Trial, measurement: Measurement, o
     _tell(study, trial, objective.values(measurement))
 
 
+def tell_stopped(study: optuna.Study, trial: Trial, measurement: Measurement) -> None:
+    """End a trial whose training was stopped early. It has no values: what it would have reached is not known."""
+    trial.set_user_attr(MEASUREMENT, measurement.to_dict())
+    _tell(study, trial, state=TrialState.PRUNED)
+
+
 def tell_failed(study: optuna.Study, trial: Trial, reason: str) -> None:
     """End a trial whose evaluation failed."""
     trial.set_user_attr(FAIL_REASON, reason)
@@ -101,12 +108,12 @@ def tell_failed(study: optuna.Study, trial: Trial, reason: str) -> None:
 
 
 def tell_repeat(study: optuna.Study, trial: Trial, original: FrozenTrial) -> None:
-    """End a trial that is equal to a finished one, with the same values or the same failure."""
+    """End a trial that is equal to a finished one, with the same values, or in the same state without any."""
     trial.set_user_attr(REPEAT_OF, original.number)
     if original.state == TrialState.COMPLETE:
         _tell(study, trial, original.values)
     else:
-        _tell(study, trial, state=TrialState.FAIL)
+        _tell(study, trial, state=original.state)
 
 
 def tell_outside(study: optuna.Study, trial: Trial, excess: float) -> None:
@@ -176,18 +183,33 @@ def is_candidate(trial: FrozenTrial) -> bool:
     """Whether a finished trial was evaluated and so used up budget."""
     if REPEAT_OF in trial.user_attrs or INTERRUPTED in trial.user_attrs:
         return False
-    return trial.state == TrialState.COMPLETE or (trial.state == TrialState.FAIL and FAIL_REASON in trial.user_attrs)
+    if trial.state == TrialState.COMPLETE:
+        return True
+    reason = {TrialState.FAIL: FAIL_REASON, TrialState.PRUNED: MEASUREMENT}.get(trial.state)
+    return reason in trial.user_attrs
 
 
 def candidates(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the evaluated trials, measured and failed, in the order in which they were asked for."""
+    """Return the evaluated trials, measured, stopped and failed, in the order in which they were asked for."""
     return [trial for trial in study.get_trials(deepcopy=False) if is_candidate(trial)]
 
 
 def measurement_of(trial: FrozenTrial) -> Measurement | None:
-    """Return what was measured of a trial, or None."""
+    """Return what was measured of a candidate that was trained to the end, or None."""
+    measurement = any_measurement_of(trial)
+    return None if measurement is None or measurement.stopped else measurement
+
+
+def any_measurement_of(trial: FrozenTrial) -> Measurement | None:
+    """Return what was measured of a trial, also where its training was stopped early; or None."""
     plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)
     return None if plain is None else Measurement.from_dict(plain)
+
+
+def measurements(study: optuna.Study) -> list[Measurement]:
+    """Return what was measured of the candidates so far, also of those that were stopped early."""
+    found = (any_measurement_of(trial) for trial in candidates(study))
+    return [measurement for measurement in found if measurement is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,10 @@ class RunFolder:
         return self.path / "pareto.csv"
 
     @property
+    def rungs_path(self) -> Path:
+        return self.path / "rungs.csv"
+
+    @property
     def timings_path(self) -> Path:
         return self.path / "timings.jsonl"
 

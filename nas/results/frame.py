@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import measurement_reward
-from nas.optimization.trials import ARCH_ID, FAIL_REASON, ORIGIN, candidates, measurement_of, spec_of
+from nas.optimization.trials import ARCH_ID, FAIL_REASON, ORIGIN, any_measurement_of, candidates, spec_of
 from nas.results.noise import seed_noise
 
 _FIRST_MEASURED = (
@@ -24,12 +24,20 @@ _FIRST_MEASURED = (
     "reward",
     "wall_s",
 )
+_NO_COLUMNS = ("rungs", "stopped")
+"""Fields that are a table of their own, or that the state says."""
+_AT_THE_END = (
+    *("accuracy", "accuracy_stderr", "accuracy_sampling_stderr", "accuracy_seed_stderr"),
+    *("train_loss", "val_loss", "reward"),
+)
+"""What only a whole training tells; where one was stopped, its rungs say how it did."""
 _MEASURED_DTYPES = {"float": "float64", "int": "Int64", "str": "string", "bool": "boolean"}
 
 
 def _dtypes() -> dict[str, str]:
     """Return every fixed column's dtype, in the order of the columns."""
-    measured = {f.name: _MEASURED_DTYPES[_annotation(f.type)] for f in fields(Measurement)} | {"reward": "float64"}
+    annotations = {f.name: _annotation(f.type) for f in fields(Measurement) if f.name not in _NO_COLUMNS}
+    measured = {name: _MEASURED_DTYPES[annotation] for name, annotation in annotations.items()} | {"reward": "float64"}
     first = {name: measured.pop(name) for name in _FIRST_MEASURED}
     return {
         "number": "int64",
@@ -59,12 +67,13 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     """Return the evaluated candidates of a study, in the order in which they were asked for.
 
     Repeats, candidates outside the bounds and interrupted ones are not evaluated and have no row. Columns that were
-    not measured are missing (NaN or NA) in a failed row. Numbers of the study can be larger than the number of rows.
+    not measured are missing (NaN or NA) in a failed row; in a stopped one those are accuracy, its standard error, the
+    training loss and the reward. Numbers of the study can be larger than the number of rows.
 
     Columns:
 
     - `number`: the trial's number in the study, unique,
-    - `state`: "measured" or "failed",
+    - `state`: "measured", "stopped" (early in its training) or "failed",
     - `arch_id`: equal for equal networks,
     - the fields of `nas.evaluation.measurement.Measurement` under their names, with their units,
     - `accuracy_stderr`: standard error of `accuracy` from the number of validation images and from the seed, together;
@@ -92,7 +101,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
 
 
 def _row(trial: FrozenTrial, seed_stderr: float | None) -> dict[str, Any]:
-    measurement = measurement_of(trial)
+    measurement = any_measurement_of(trial)
     row: dict[str, Any] = dict.fromkeys(COLUMN_DTYPES)
     if measurement is not None:
         row |= {
@@ -102,9 +111,11 @@ def _row(trial: FrozenTrial, seed_stderr: float | None) -> dict[str, Any]:
             "accuracy_seed_stderr": seed_stderr,
             "reward": measurement_reward(measurement),
         }
+    if measurement is not None and measurement.stopped:
+        row |= dict.fromkeys(_AT_THE_END)
     return row | {
         "number": trial.number,
-        "state": "failed" if measurement is None else "measured",
+        "state": "failed" if measurement is None else "stopped" if measurement.stopped else "measured",
         "arch_id": trial.user_attrs[ARCH_ID],
         "fail_reason": trial.user_attrs.get(FAIL_REASON),
         "origin": trial.user_attrs.get(ORIGIN),

@@ -19,6 +19,7 @@ from nas.results.folder import RunFolder
 from nas.results.frame import trials_frame
 from nas.results.manifest import Manifest
 from nas.results.noise import Noise, measure_noise, seed_noise
+from nas.results.rungs import rungs_frame
 from nas.results.ties import mark_ties
 from nas.spec import ArchSpec
 
@@ -71,6 +72,11 @@ class Run:
         """One row per stage of every candidate; `nas.results.architectures` documents the columns."""
         return architectures_frame(self.trials, self._specs, self.manifest)
 
+    @cached_property
+    def rungs(self) -> pd.DataFrame:
+        """One row per rung of every candidate; `nas.results.rungs` documents the columns."""
+        return rungs_frame(self.candidates)
+
     @property
     def best(self) -> "pd.Series[Any]":
         """The row of the front with the highest `best_by`.
@@ -108,7 +114,8 @@ class Run:
     def _counts(self) -> str:
         states = self.trials["state"]
         return (
-            f"{(states == 'measured').sum()} measured, {(states == 'failed').sum()} failed, "
+            f"{(states == 'measured').sum()} measured, {(states == 'stopped').sum()} stopped early, "
+            f"{(states == 'failed').sum()} failed, "
             f"{len(self.pareto)} on the front"
         )
 

@@ -44,6 +44,11 @@ class Runs(Mapping[str, Run]):
         """The rows of each run's `architectures`."""
         return self._concatenated({name: run.architectures for name, run in self.items()})
 
+    @cached_property
+    def rungs(self) -> pd.DataFrame:
+        """The rows of each run's `rungs`."""
+        return self._concatenated({name: run.rungs for name, run in self.items()})
+
     @staticmethod
     def _concatenated(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         whole = pd.concat(frames.values(), ignore_index=True)

@@ -20,13 +20,13 @@ class Status:
     run: The folder.
     state: "running", "finished" (the budget is used up), or "stopped" before that.
     budget: Candidates to evaluate.
-    measured: Candidates measured; likewise `failed`.
+    measured: Candidates measured; likewise `stopped`, early in their training, and `failed`.
     under_way: Candidates being evaluated; 0 where no search runs.
     eta_s: Seconds to go at the pace since the search was started or resumed; None without one.
     best_reward: The highest; None before the first measurement, and where the objective is without step times.
     best_accuracy: Of the best candidate, which has that reward, or else the highest accuracy; None before the first.
     front_size: Candidates on the Pareto front.
-    last_outcome_s: Seconds since a candidate was measured or failed; None before the first.
+    last_outcome_s: Seconds since a candidate was measured, stopped or failed; None before the first.
     noise: How the spread of candidates compares with their noise; None before the second measurement.
     """
 
@@ -34,6 +34,7 @@ class Status:
     state: Literal["running", "finished", "stopped"]
     budget: int
     measured: int
+    stopped: int
     failed: int
     under_way: int
     eta_s: float | None
@@ -63,6 +64,7 @@ def read_status(path: str | os.PathLike[str]) -> Status:
         state="running" if is_running else "finished" if done >= budget else "stopped",
         budget=budget,
         measured=int(states.get("measured", 0)),
+        stopped=int(states.get("stopped", 0)),
         failed=int(states.get("failed", 0)),
         under_way=num_under_way(study) if is_running else 0,
         eta_s=_eta_s(run.trials["ended_utc"], sitting, now) if is_running and sitting is not None else None,

@@ -17,7 +17,8 @@ _FORMULA = re.compile(r"^\s*[=+\-@]")
 
 
 def write_tables(folder: RunFolder, study: optuna.Study, manifest: Manifest) -> Run:
-    """Write trials.csv, pareto.csv and, once a candidate was measured, S.json, M.json, L.json and family.md.
+    """Write trials.csv, pareto.csv, rungs.csv where there were any, and, once a candidate was measured, S.json, M.json,
+    L.json and family.md.
 
     Returns:
         The run that the files show.
@@ -25,6 +26,8 @@ def write_tables(folder: RunFolder, study: optuna.Study, manifest: Manifest) -> 
     run = Run(folder, manifest, study)
     replace_file(folder.trials_path, to_csv(run.trials))
     replace_file(folder.pareto_path, to_csv(run.pareto))
+    if not run.rungs.empty:
+        replace_file(folder.rungs_path, run.rungs.to_csv(index=False, lineterminator="\n"))
     if not run.pareto.empty:
         family = run.family()
         for size, spec in family.items():

@@ -176,7 +176,7 @@ def fit(
     num_epochs: int,
     normalise: Normalise,
     seed: int,
-    on_step: Callable[[int, Tensor], None] | None = None,
+    on_step: Callable[[int, Tensor], bool | None] | None = None,
     between_batches: BetweenBatches = nothing,
     keeper: Keeper | None = None,
 ) -> float:
@@ -188,7 +188,7 @@ def fit(
         num_epochs: Passes over them.
         normalise: From stored to network images.
         seed: Of data order and augmentation.
-        on_step: Called with the number of the step, from 1, and its loss.
+        on_step: Called with the number of the step, from 1, and its loss; training ends there if it returns True.
         between_batches: Called after every step.
         keeper: Keeps the training on its way. One that was kept goes on: callers are not told of its first steps again.
 
@@ -210,8 +210,8 @@ def fit(
         # Reading a loss waits for the device, so it is not done every step.
         if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
             raise DivergedError(f"training loss is {losses[-1].item()} at step {step} of {total}")
-        if on_step is not None:
-            on_step(step, losses[-1])
+        if on_step is not None and on_step(step, losses[-1]):
+            break
         if keeper is not None:
             keeper.after_step(training)
         between_batches()

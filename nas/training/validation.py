@@ -43,16 +43,29 @@ def validate(
     return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
 
 
-def settled_copy(model: nn.Module, data: ImageSet, normalise: Normalise) -> nn.Module:
+def settled_copy(
+    model: nn.Module,
+    data: ImageSet,
+    normalise: Normalise,
+    num_batches: int = 8,
+    between_batches: BetweenBatches = nothing,
+) -> nn.Module:
     """Return a copy in evaluation mode whose BatchNorm statistics are re-estimated on training images.
 
     Neither the model nor the random numbers of its training are touched, so a training that is looked at goes the same
     way as one that is not.
+
+    Args:
+        model: What is copied.
+        data: Training images on its device.
+        normalise: From stored to network images.
+        num_batches: Batches of 256 images that the statistics are estimated on.
+        between_batches: Called after every batch.
     """
     device = data.images.device
     copied = copy.deepcopy(model)
     accelerators = [] if device.type == "cpu" else [device]
     # Dropout and stochastic depth draw random numbers.
     with torch.random.fork_rng(accelerators, device_type="cuda" if device.type == "cpu" else device.type):
-        reestimate_batch_norm(copied, data, normalise)
+        reestimate_batch_norm(copied, data, normalise, num_batches, between_batches)
     return copied.eval()

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial
 from nas.complexity import complexity
 from nas.errors import DivergedError, InvalidInputError
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.measurement import Measurement
+from nas.evaluation.job import StopRule
+from nas.evaluation.measurement import Measurement, Rung
 from nas.execution import Evaluate, Executor, Job, search_loop
 from nas.execution.events import Event, Finished
 from nas.execution.prescreen import Prescreen
@@ -25,6 +26,7 @@ from nas.execution.sharing import Others
 from nas.execution.signals import GRACE_S
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.prefilter import Prefilter
+from nas.optimization.stopping import EarlyStopping
 from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
 from nas.spec import ArchSpec, StageSpec
@@ -107,7 +109,7 @@ class Analytic:
         time.sleep(self.sleep_s)
         measurement = measure(job.spec, job.seed, nan=marked and self.fault == "nan")
         self._write("done" if job.repeat else "end", job)
-        return measurement
+        return measurement if job.stop_rule is None else climb(measurement, job.stop_rule)
 
     def _write(self, what: str, job: Job) -> None:
         name = f"{job.spec.arch_id}#{job.repeat}" if job.repeat else job.spec.arch_id
@@ -162,6 +164,18 @@ def measure(spec: ArchSpec, seed: int = 0, *, nan: bool = False) -> Measurement:
     )
 
 
+def climb(measurement: Measurement, rule: StopRule) -> Measurement:
+    """Return how a candidate ends that is asked for at every rung; its accuracy grows with the share."""
+    for share in rule.rungs:
+        accuracy = measurement.accuracy * share**0.5
+        rung = Rung(share, round(100 * share), accuracy, 1.0, 50, 2.0 - accuracy, share, 0.01)
+        now = replace(measurement, rungs=(*measurement.rungs, rung))
+        if rule.stops(now):
+            return replace(now, accuracy=accuracy, stopped=True, predicted_accuracy=rule.predict(now))
+        measurement = now
+    return measurement
+
+
 @dataclass(frozen=True)
 class SamplerMaker:
     """Makes the sampler of one ask from the search's seed and the ask's number."""
@@ -199,6 +213,7 @@ def search(
     noise_repeats: int = 0,
     prefilter: Prefilter | None = None,
     grace_s: float = GRACE_S,
+    stopping: EarlyStopping | None = None,
 ) -> Finished:
     return search_loop(
         study,
@@ -217,6 +232,7 @@ def search(
         noise_repeats=noise_repeats,
         prefilter=prefilter,
         grace_s=grace_s,
+        stopping=stopping,
     )
 
 

@@ -144,7 +144,7 @@ def test_live_display_shows_the_state_and_keeps_log_lines_out_of_it(monkeypatch:
     assert "2/5" in view
     assert "best #1  accuracy 0.900" in view
     assert f"running #2  {SPEC.summary}" in view
-    assert "front 1  failed 0  repeats and outside 0" in view
+    assert "front 1  stopped 0  failed 0  repeats and outside 0" in view
 
 
 def test_live_display_follows_a_real_search(tmp_path: Path) -> None:

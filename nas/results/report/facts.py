@@ -188,6 +188,7 @@ def cost_account(run: Run) -> pd.DataFrame:
         "Paused for others' timings": paused,
         "Building, counting": own - training - timing - waited - paused,
         "Driver and queue": total[rows.index].sum() - own,
+        "Candidates stopped early": total[run.trials["state"] == "stopped"].sum(),
         "Failed candidates": total[run.trials["state"] == "failed"].sum(),
     }
     table = pd.DataFrame({"what": list(seconds), "seconds": [max(float(value), 0.0) for value in seconds.values()]})

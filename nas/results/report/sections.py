@@ -57,6 +57,7 @@ def summary(run: Run) -> Section:
     counts = run.trials["state"].value_counts()
     tiles = {
         f"of {wanted} candidates" if wanted else "candidates": str(len(run.trials)),
+        "stopped early": str(counts.get("stopped", 0)),
         "failed": str(counts.get("failed", 0)),
         "on the front": str(len(run.pareto)),
         "from first to last": _duration(facts.elapsed_s(run)),
@@ -77,6 +78,7 @@ def summary(run: Run) -> Section:
             "Data": f"{manifest.data}, {manifest.num_classes} classes, channels {manifest.in_channels}",
             "Objective": manifest.objective,
             "Sampler": manifest.settings.get("sampler", "not recorded"),
+            "Early stopping": manifest.settings.get("stopping", "none"),
             "Budget": wanted or "not recorded",
             **(_how_measured(run) if manifest.settings.get("table") is None else {"Measured": "looked up in a table"}),
             "Started": manifest.created_utc.replace("T", " ").replace("+00:00", " UTC"),

@@ -4,6 +4,8 @@ import importlib.util
 import logging
 import os
 import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _KNOCK_S = 10.0
+_TRY_S = 60.0
 _PATIENCE = {
     "RAY_gcs_rpc_server_connect_timeout_s": "5",
     "RAY_py_gcs_connect_timeout_s": "10",
@@ -178,12 +181,11 @@ def _loopback() -> Iterator[None]:
 def _connect(address: str) -> None:
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)  # Read when Ray is first imported.
-    if _has_token():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # A cluster without tokens takes no notice.
+    if "RAY_AUTH_MODE" not in os.environ and _has_token() and _asks_for_token(address):
+        os.environ["RAY_AUTH_MODE"] = "token"
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-
     try:
         ray.init(address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -196,6 +198,23 @@ def _has_token() -> bool:
     """Return whether this machine has a token for Ray's clusters: `ray start` asks for it by default where it has."""
     named = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return named or Path("~/.ray/auth_token").expanduser().is_file()
+
+
+def _asks_for_token(address: str) -> bool:
+    """Return whether a cluster turns those away that show no token.
+
+    One that shows a token expects it of others too, and would turn the workers of a cluster without tokens away. Ray
+    decides once in a process, so another process tries. A client server only takes a token or no notice of it.
+    """
+    if address.startswith("ray://"):
+        return True
+    command = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1])", address]
+    without = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    try:
+        tried = subprocess.run(command, env=without, capture_output=True, text=True, timeout=_TRY_S)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return False
+    return tried.returncode != 0 and "uthenticat" in tried.stderr
 
 
 def _why_not(error: Exception) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas import cli
+from nas.assembly.places import local_environments
 from nas.complexity import complexity
 from nas.config import CalibrateSettings
 from nas.config.calibrate import ladder
@@ -17,7 +18,7 @@ from nas.evaluation.design import random_networks
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import job_seed
 from nas.evaluation.training_job import TrainingJob, TrainingResult
-from nas.execution import Executor, Failure, InProcessExecutor, WorkerPool, visible_gpus, worker_environments
+from nas.execution import Executor, Failure, InProcessExecutor, WorkerPool
 from nas.execution.tally import duration
 from nas.execution.trainings import run_trainings
 from nas.registry import get_space
@@ -167,13 +168,9 @@ def _executor(settings: CalibrateSettings, factory: "TrainingFactory") -> Execut
     # Executors pass on whatever their evaluators return; their types speak of a search's.
     if settings.workers == 0:
         return InProcessExecutor(factory)  # type: ignore[arg-type]
-    from nas.evaluation.device import num_devices
-
-    kind, _, _ = factory.device.partition(":")
-    # A device that was named is shared by all workers; otherwise each gets one of them.
-    count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
-    gpus = visible_gpus(count) if kind == "cuda" and count > 1 else []
-    return WorkerPool(factory, worker_environments(kind, settings.workers or count, gpus))  # type: ignore[arg-type]
+    is_named = settings.device != "auto"
+    environments, _ = local_environments(factory.device, settings.workers, is_named=is_named)
+    return WorkerPool(factory, environments)  # type: ignore[arg-type]
 
 
 def _train(

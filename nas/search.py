@@ -1,45 +1,33 @@
 """`python -m nas.search`: search for networks on your images and your device."""
 
-import logging
 import os
 import shlex
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.storages import BaseStorage
 from rich.console import Console
 
 from nas import cli
+from nas.assembly.live_tables import LiveTables
+from nas.assembly.places import find_cluster, make_executor
+from nas.assembly.screens import make_prefilter, make_prescreen
+from nas.assembly.sources import prepare_proxy, prepare_table
+from nas.assembly.studies import agreed_storage, open_study
 from nas.config import SearchSettings
-from nas.config.places import parse_devices
-from nas.errors import invalid
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.step_features import StepShape
-from nas.evaluation.table import TABLE_METRICS, Table, TabularSpace, read_table
-from nas.evaluation.timing_history import TimingHistory
+from nas.evaluation.table import Table
 from nas.execution import (
-    Executor,
-    InProcessExecutor,
-    WorkerPool,
-    reserve_timing_gpu,
     search_loop,
-    visible_gpus,
-    worker_environments,
 )
-from nas.execution.drivers import Membership
-from nas.execution.events import Candidate, Event, Finished
-from nas.execution.prescreen import Prescreen
+from nas.execution.events import Event, Finished
 from nas.execution.progress import make_display
-from nas.execution.sharing import Others
 from nas.execution.tally import duration
-from nas.optimization.objectives import Objective, get_objective
-from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signal
+from nas.optimization.objectives import get_objective
 from nas.optimization.samplers import make_sampler
 from nas.optimization.stopping import make_stopping
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
@@ -49,25 +37,16 @@ from nas.registry import get_space
 from nas.results.calibration.recommendation import find_recommendation
 from nas.results.disk import disk_errors
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
-from nas.results.manifest import Manifest
 from nas.results.records import records
 from nas.results.run import Run
-from nas.results.shared import begin_or_join, shared_manifest
+from nas.results.shared import shared_manifest
 from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
 from nas.results.ties import tie_words
 from nas.results.write import write_tables
-from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from nas.evaluation.proxy import ProxyFactory
-    from nas.execution.ray_cluster import RayCluster
-
-logger = logging.getLogger(__name__)
-
-_WRITE_EVERY_S = 10.0
-_WRITE_FRACTION = 0.02
-"""Of the time of a search, what its tables may take while it goes on: those of thousands of trials take seconds."""
 
 
 def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
@@ -99,20 +78,20 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
     sampler(0)  # says at once what is wrong with it
     target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
     folder = _folder(settings)
-    cluster = _cluster(settings)
+    cluster = find_cluster(settings)
     factory: ProxyFactory | Table
     with ExitStack() as stack:
         if settings.table is not None:
-            factory, manifest = _prepare_table(settings, settings.table, space, objective)
+            factory, manifest = prepare_table(settings, settings.table, space, objective)
         else:
-            factory, manifest = _prepare(settings, space, fidelity, target, cluster, stack)
+            factory, manifest = prepare_proxy(settings, space, fidelity, target, cluster, stack)
             if cluster is None:  # A node of a cluster may not have the folder.
                 factory = replace(factory, timings=folder.timings_path, checkpoints=folder.checkpoints_path)
         if recommended is not None:
             manifest = recommended.note(manifest)
-        storage = _agreed(settings, folder, manifest)
-        prefilter = _prefilter(settings, factory, manifest)
-        executor = stack.enter_context(_executor(settings, factory, cluster))
+        storage = agreed_storage(settings, folder, manifest)
+        prefilter = make_prefilter(settings, factory, manifest)
+        executor = stack.enter_context(make_executor(settings, factory, cluster))
         # Everything has been checked: from here on things are written.
         todo = f"All that was told is kept: make room, then go on with --resume {cli.short_path(folder.path)}."
         stack.enter_context(disk_errors(folder.path, todo))
@@ -122,14 +101,14 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             folder.write_manifest(manifest)
         else:
             manifest = folder.manifest  # the run stays what it was begun as
-        study, others = stack.enter_context(_study(settings, folder, storage, objective, manifest))
+        study, others = stack.enter_context(open_study(settings, folder, storage, objective, manifest))
         note_sitting(study, settings.budget)
         console.print(f"Searching {space.name} on {manifest.data}; results in {cli.short_path(folder.path)}")
         if settings.storage is not None:
             join = f"--storage {redacted(settings.storage)} --study {shlex.quote(settings.study or '')}"
             console.print(f"Join it elsewhere with: {join}", markup=False, highlight=False, soft_wrap=True)
         display = stack.enter_context(make_display(objective=objective))
-        tables = _Tables(folder, study, manifest)
+        tables = LiveTables(folder, study, manifest)
 
         def on_event(event: Event) -> None:
             display(event)
@@ -146,7 +125,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
             seed=settings.seed,
             warm_start=settings.warm_start,
             on_event=on_event,
-            prescreen=_prescreen(settings, factory, manifest),
+            prescreen=make_prescreen(settings, factory, manifest),
             others=others,
             noise_repeats=settings.noise_repeats if settings.table is None else 0,  # it would say the same again
             prefilter=prefilter,
@@ -156,26 +135,6 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         if not finished.interrupted:
             folder.remove_checkpoints()  # Of candidates that failed in the middle of their training.
         return write_tables(folder, study, manifest), finished
-
-
-class _Tables:
-    """Writes a run's tables while its search goes on, as often as that is cheap."""
-
-    def __init__(self, folder: RunFolder, study: optuna.Study, manifest: Manifest) -> None:
-        self._folder, self._study, self._manifest = folder, study, manifest
-        self._next = time.monotonic() + _WRITE_EVERY_S
-        self._has_warned = False
-
-    def on_event(self, event: Event) -> None:
-        began = time.monotonic()
-        if not isinstance(event, Candidate) or began < self._next:
-            return
-        noise = write_tables(self._folder, self._study, self._manifest).noise
-        ended = time.monotonic()
-        self._next = ended + max(_WRITE_EVERY_S, (ended - began) / _WRITE_FRACTION)
-        if not self._has_warned and noise is not None and noise.warning is not None:
-            self._has_warned = True
-            logger.warning("%s", noise.warning)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -213,188 +172,6 @@ def _folder(settings: SearchSettings) -> RunFolder:
         return RunFolder.unused(Path("results") / default_driver_name(settings.study))
     data = settings.data if settings.table is None else settings.table.stem
     return RunFolder.unused(settings.out or Path("results") / default_run_name(settings.space, data))
-
-
-def _agreed(settings: SearchSettings, folder: RunFolder, manifest: Manifest) -> BaseStorage | None:
-    """Check that a run that is resumed, and a study that is joined, are made from what is to be searched.
-
-    Returns:
-        The storage that is shared, if one is.
-    """
-    if settings.resume is not None:
-        folder.manifest.check_compatible(manifest)
-    if settings.storage is None:
-        return None
-    if settings.study is None:
-        raise invalid("study", "given with a storage", None, "Name it, so that other drivers can join it.")
-    storage = open_storage(settings.storage, settings.storage_timeout)
-    theirs = shared_manifest(storage, settings.study)
-    if theirs is not None:
-        theirs.check_compatible(manifest)
-    return storage
-
-
-@contextmanager
-def _study(
-    settings: SearchSettings, folder: RunFolder, storage: BaseStorage | None, objective: Objective, manifest: Manifest
-) -> Iterator[tuple[optuna.Study, Others | None]]:
-    """Open the run's study: its own, or one that is shared, as one of its drivers."""
-    if storage is None or settings.study is None:
-        yield folder.study(objective), None
-        return
-    study = begin_or_join(storage, settings.study, objective, manifest)
-    with Membership(study, settings.driver_timeout) as membership:
-        membership.replaces(folder.replaced_driver(membership.identity))
-        yield study, Others(study, objective, membership)
-
-
-def _cluster(settings: SearchSettings) -> "RayCluster | None":
-    if settings.cluster is None:
-        return None
-    from nas.execution.ray_cluster import RayCluster
-
-    cluster = RayCluster(
-        settings.cluster,
-        device=settings.device,
-        gpus_per_trial=settings.gpus_per_trial,
-        memory_per_trial=settings.memory_per_trial_bytes(),
-        num_workers=settings.workers,
-    )
-    cluster.check()
-    return cluster
-
-
-def _prepare(
-    settings: SearchSettings,
-    space: SearchSpace,
-    fidelity: Fidelity,
-    target: DeviceProfile | None,
-    cluster: "RayCluster | None",
-    stack: ExitStack,
-) -> "tuple[ProxyFactory, Manifest]":
-    """Check data and device, and say what a run on them is made from; the cluster is connected until `stack` ends."""
-    # Torch takes seconds to import: only now, when all that can be checked without it has been.
-    from nas.data import load_dataset
-    from nas.evaluation.device import resolve_device
-    from nas.evaluation.proxy import ProxyFactory
-
-    device = str(resolve_device(settings.device if cluster is None else "cpu"))
-    if settings.devices is not None:
-        named = [resolve_device(f"cuda:{index}", "devices") for index in parse_devices(settings.devices)]
-        device = named[0].type
-    timing_device = (
-        None if settings.timing_device is None else str(resolve_device(settings.timing_device, "timing_device"))
-    )
-    image_size = space.reference.train_image_size
-    dataset = load_dataset(settings.data, image_size=image_size, val_images=settings.val_images, seed=settings.seed)
-    fetch = None
-    if cluster is not None:
-        stack.enter_context(cluster)
-        device, fetch = cluster.demand.device, cluster.share(dataset)
-    factory = ProxyFactory(
-        data=settings.data,
-        image_size=image_size,
-        val_images=settings.val_images,
-        data_seed=settings.seed,
-        reference=space.reference,
-        device=device,
-        timing_device=timing_device,
-        setup=settings.step_setup(),
-        target_device=target,
-        signals=settings.signals or (),
-        fetch=fetch,
-    )
-    manifest = Manifest.collect(
-        space,
-        data=settings.data,
-        data_fingerprint=dataset.fingerprint,
-        num_classes=dataset.num_classes,
-        in_channels=dataset.in_channels,
-        objective=settings.objective,
-        fidelity=str(fidelity),
-        seed=settings.seed,
-        settings=settings.to_dict(),
-        device=device,
-        target_device=target.measured.device_name if target is not None else "",
-        target_device_digest=target.digest if target is not None else "",
-        step=settings.step_words(),
-    )
-    return factory, manifest
-
-
-def _prepare_table(
-    settings: SearchSettings, path: Path, space: SearchSpace, objective: Objective
-) -> tuple[Table, Manifest]:
-    """Read a table of measured networks, and say what a run in it is made from. No torch."""
-    unknown = [metric for metric in objective.metrics if metric not in TABLE_METRICS]
-    if unknown:
-        rule = "one of what a table says, such as accuracy-macs"
-        raise invalid("objective", rule, objective.name, f"It holds no {unknown[0]}.")
-    table = read_table(path, space)
-    assert isinstance(space, TabularSpace), "read_table refuses others"
-    manifest = Manifest.collect(
-        space,
-        data=table.name,
-        data_fingerprint=table.digest,
-        num_classes=space.num_classes,
-        in_channels=space.in_channels,
-        objective=settings.objective,
-        fidelity="looked up",
-        seed=settings.seed,
-        settings=settings.to_dict(),
-        device="cpu",
-        step="none",
-    )
-    return table, manifest
-
-
-def _prescreen(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prescreen | None:
-    if settings.max_step_time is None or isinstance(factory, Table):
-        return None
-    setup = settings.step_setup()
-    shape = StepShape(setup.batch_size, manifest.num_classes, manifest.in_channels, setup.image_size)
-    if factory.target_device is not None:
-        predictor = factory.target_device.predictor
-        shape = predictor.reshaped(num_classes=shape.num_classes, in_channels=shape.in_channels).shape
-    return Prescreen(TimingHistory(shape), settings.max_step_time)
-
-
-def _prefilter(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prefilter | None:
-    rule = settings.prefilter_rule()
-    if rule is None:
-        return None
-    if rule.signal in TRIVIAL_SIGNALS or isinstance(factory, Table):
-        shape = {"num_classes": manifest.num_classes, "in_channels": manifest.in_channels}
-        return Prefilter(rule.keep, trivial_signal(rule.signal, **shape))
-    scorer = factory.scorer(rule.signal)
-    return Prefilter(rule.keep, lambda spec: scorer(spec)[rule.signal])
-
-
-def _executor(settings: SearchSettings, factory: "ProxyFactory | Table", cluster: "RayCluster | None") -> Executor:
-    if cluster is not None and not isinstance(factory, Table):
-        from nas.execution.ray_executor import RayExecutor
-
-        return RayExecutor(cluster, factory, settings.workers)
-    if settings.workers == 0 or (settings.workers is None and isinstance(factory, Table)):
-        return InProcessExecutor(factory)
-    if isinstance(factory, Table):
-        return WorkerPool(factory, worker_environments("cpu", settings.workers or 1))
-    from nas.evaluation.device import num_devices
-
-    kind, _, _ = factory.device.partition(":")
-    # A device that was named is shared by all workers; otherwise each gets one of them.
-    count = 1 if settings.device != "auto" and kind != "cpu" else num_devices(kind)
-    devices = None if settings.devices is None else parse_devices(settings.devices)
-    gpus = visible_gpus(count) if kind == "cuda" and (count > 1 or devices is not None) else []
-    gpus, timing_gpu = reserve_timing_gpu(gpus, factory.timing_device, devices)
-    if timing_gpu is not None:
-        factory = replace(factory, timing_device="cuda:1")
-    return WorkerPool(
-        factory,
-        worker_environments(kind, settings.workers or len(gpus) or count, gpus, timing_gpu),
-        timeout_s=settings.trial_timeout,
-        memory_bytes=settings.worker_memory_bytes,
-    )
 
 
 def describe(status: Status) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 import nas.results
-import nas.search
+from nas.assembly import live_tables
 from nas.config import SearchSettings
 from nas.optimization.trials import noise_repeats
 from nas.results.status import read_status
@@ -34,7 +34,7 @@ def blank(tmp_path_factory):
 
 
 def test_where_there_is_nothing_to_learn_everything_says_so(blank, tmp_path, monkeypatch, capsys, caplog):
-    monkeypatch.setattr(nas.search, "_WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(live_tables, "WRITE_EVERY_S", 0.0)
     run_path = tmp_path / "run"
     args = [*COMMON, "--data", blank, "--budget", 12, "--val-images", 30, "--noise-repeats", 2, "--out", run_path]
     with caplog.at_level(logging.WARNING):

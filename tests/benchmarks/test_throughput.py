@@ -110,13 +110,13 @@ def study_of(path: Path, num_trials: int, monkeypatch: pytest.MonkeyPatch) -> op
     return optuna.load_study(study_name="s", storage=open_journal(path))
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", DEFAULT_SAMPLER])
+@pytest.mark.parametrize("sampler", ["random", DEFAULT_SAMPLER])
 def test_a_worker_waits_for_at_most_a_hundredth_of_a_trial_of_5_s_at_1000_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
 ) -> None:
     study = study_of(tmp_path / "journal", 1000, monkeypatch)
-    workers = Simulated(1, 1.0)  # Longer than a proposal takes, as are 5 s.
-    search(study, workers, 1020, sampler)
+    workers = Simulated(1, 5.0)
+    search(study, workers, 1012, sampler)
     waits = np.array(workers.waits) * 1e3
     print(f"\n{sampler}: a worker waits {np.median(waits):.1f} ms between jobs (median; longest {waits.max():.1f} ms)")
     assert np.median(waits) <= 50

@@ -84,7 +84,7 @@ def test_the_command_line(run_path, capsys):
     assert exit_code(main, ["--status", run_path]) == 0
     printed = capsys.readouterr()
     assert "finished" in printed.out
-    assert "200 of 200: 200 measured, 0 failed; 0 under way" in printed.out
+    assert "200 of 200: 200 measured, 0 stopped early, 0 failed; 0 under way" in printed.out
     assert re.search(r"^Best +reward 0\.\d{4}; 32 on the front$", printed.out, re.MULTILINE)
     assert "ETA" not in printed.out
     assert exit_code(main, ["--status", run_path, "--json"]) == 0

@@ -35,6 +35,7 @@ def blank(tmp_path_factory):
 
 def test_where_there_is_nothing_to_learn_everything_says_so(blank, tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.setattr(live_tables, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(live_tables, "WRITE_FRACTION", float("inf"))
     run_path = tmp_path / "run"
     args = [*COMMON, "--data", blank, "--budget", 12, "--val-images", 30, "--noise-repeats", 2, "--out", run_path]
     with caplog.at_level(logging.WARNING):

@@ -13,7 +13,7 @@ from nas.results.write import write_tables
 logger = logging.getLogger(__name__)
 
 WRITE_EVERY_S = 10.0
-_WRITE_FRACTION = 0.02
+WRITE_FRACTION = 0.02
 """Of the time of a search, what its tables may take while it goes on: those of thousands of trials take seconds."""
 
 
@@ -32,7 +32,7 @@ class LiveTables:
             return
         noise = write_tables(self._folder, self._study, self._manifest).noise
         ended = time.monotonic()
-        self._next = ended + max(WRITE_EVERY_S, (ended - began) / _WRITE_FRACTION)
+        self._next = ended + max(WRITE_EVERY_S, (ended - began) / WRITE_FRACTION)
         if not self._has_warned and noise is not None and noise.warning is not None:
             self._has_warned = True
             logger.warning("%s", noise.warning)

@@ -1,13 +1,12 @@
 """`Executor`: where jobs run. `InProcessExecutor` runs them here; `nas.execution.workers` in other processes."""
 
 from collections import deque
-from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
 from nas.errors import DeviceLostError
 from nas.evaluation.job import Evaluate, EvaluatorFactory, Job
-from nas.execution.job import Failure, Outcome
+from nas.execution.job import Failure, Outcome, with_attempts
 from nas.execution.runner import run_job
 
 
@@ -63,7 +62,7 @@ class InProcessExecutor:
         job = self._waiting.popleft()
         outcome = run_job(self._evaluate, job)
         if not isinstance(outcome, Failure):
-            return job, replace(outcome, num_attempts=1)
+            return job, with_attempts(outcome, 1)
         if outcome.kind == "device error":
             todo = "Go on with --resume; a search with --workers replaces a process to which this happens."
             raise DeviceLostError(f"This process can no longer use its device. {outcome.reason}. {todo}")

@@ -1,6 +1,6 @@
 """What an executor gives back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nas.evaluation.measurement import Measurement
@@ -20,3 +20,8 @@ class Failure:
 
 
 Outcome = Measurement | Failure
+
+
+def with_attempts(outcome: Measurement, number: int) -> Measurement:
+    """Note on what was measured how many workers began on it; what other jobs bring has no such field."""
+    return replace(outcome, num_attempts=number) if hasattr(outcome, "num_attempts") else outcome

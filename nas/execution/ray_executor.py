@@ -13,7 +13,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.job import EvaluatorFactory, Job
 from nas.execution.cluster import Resources, describe_node
-from nas.execution.job import Failure, FailureKind, Outcome
+from nas.execution.job import Failure, FailureKind, Outcome, with_attempts
 from nas.execution.ray_cluster import RayCluster
 from nas.execution.ray_worker import RayWorker, Reply
 from nas.execution.worker import Ready, Refused
@@ -199,6 +199,8 @@ class RayExecutor:
             case outcome:
                 attempt, worker.attempt = worker.attempt, None
                 assert attempt is not None, "a worker returns an outcome only for a job"
+                if not isinstance(outcome, Failure):
+                    outcome = with_attempts(outcome, attempt.number)
                 return attempt.job, outcome
 
     def _lose(self, worker: _Worker, error: RayError) -> tuple[Job, Outcome] | None:

@@ -18,7 +18,7 @@ from typing import Self
 
 from nas.errors import InvalidInputError, WorkerStartError, invalid
 from nas.evaluation.job import EvaluatorFactory, Job
-from nas.execution.job import Failure, Outcome
+from nas.execution.job import Failure, Outcome, with_attempts
 from nas.execution.patience import MAX_TICK_S, Patience
 from nas.execution.worker import Message, Ready, Refused
 from nas.execution.worker_process import Attempt, WorkerProcess
@@ -221,7 +221,7 @@ class WorkerPool:
                 if isinstance(message, Failure):
                     return attempt.job, message
                 self._patience.learn(self._patience.now - worker.since_s)
-                return attempt.job, replace(message, num_attempts=attempt.number)
+                return attempt.job, with_attempts(message, attempt.number)
         return None
 
     def _replace(self, worker: WorkerProcess, failure: Failure | None) -> tuple[Job, Outcome] | None:

@@ -29,9 +29,9 @@ def test_by_the_proxys_recipe_it_is_what_a_search_does(data, evaluator):
     proxy = ProxyFactory(
         data, image_size=SIZE, val_images=60, data_seed=0, reference=space.reference, device="cpu", recipe=JOB.recipe
     )()
-    accuracy, _ = proxy.train(JOB.spec, JOB.fidelity, JOB.seed)
+    validation, _ = proxy.train(JOB.spec, JOB.fidelity, JOB.seed)
     found = evaluator(JOB)
-    assert (found.accuracy, found.num_val_images) == (accuracy, 60)
+    assert (found.accuracy, found.val_loss, found.num_val_images) == (validation.accuracy, validation.loss, 60)
     assert found.train_cpu_s > 0
     assert found.wall_s > 0
     assert (evaluator(JOB).accuracy, evaluator(JOB).val_loss) == (found.accuracy, found.val_loss)

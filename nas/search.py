@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+import pandas as pd
 from optuna.storages import BaseStorage
 from rich.console import Console
 
@@ -20,11 +21,14 @@ from nas.config.places import parse_devices
 from nas.errors import invalid
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
+from nas.evaluation.job import Job
+from nas.evaluation.measurement import Measurement
 from nas.evaluation.step_features import StepShape
 from nas.evaluation.table import TABLE_METRICS, Table, TabularSpace, read_table
 from nas.evaluation.timing_history import TimingHistory
 from nas.execution import (
     Executor,
+    Failure,
     InProcessExecutor,
     WorkerPool,
     reserve_timing_gpu,
@@ -32,12 +36,14 @@ from nas.execution import (
     visible_gpus,
     worker_environments,
 )
+from nas.execution.batch import run_jobs
 from nas.execution.drivers import Membership
 from nas.execution.events import Event, Failed, Finished, Measured
 from nas.execution.prescreen import Prescreen
 from nas.execution.progress import make_display
 from nas.execution.sharing import Others
 from nas.execution.tally import duration
+from nas.files import replace_file
 from nas.optimization.objectives import Objective, get_objective
 from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signal
 from nas.optimization.samplers import make_sampler
@@ -50,12 +56,13 @@ from nas.results.disk import disk_errors
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.manifest import Manifest
 from nas.results.records import records
-from nas.results.run import Run
+from nas.results.replay import replay_frame, replay_jobs, replay_table, replay_words
+from nas.results.run import Run, load
 from nas.results.shared import begin_or_join, shared_manifest
 from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
 from nas.results.ties import tie_words
-from nas.results.write import write_tables
+from nas.results.write import to_csv, write_tables
 from nas.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -426,6 +433,75 @@ def _show_status(settings: SearchSettings, run: Path) -> int:
     return 0
 
 
+def replay(settings: SearchSettings, run: Run, console: Console) -> pd.DataFrame | None:
+    """Evaluate a run's front and reference networks again, and write `replay.csv` into its folder.
+
+    Args:
+        settings: Those of the run, but for where it is evaluated.
+        run: As it was measured.
+        console: Told of each candidate that ended.
+
+    Returns:
+        As `nas.results.replay.replay_frame`, or None if it was interrupted; nothing has been written then.
+
+    Raises:
+        InvalidInputError: If nothing was measured, or the data or what is timed are not those of the run.
+    """
+    settings = replace(settings, signals=None)  # They have no noise.
+    settings.check()
+    space, fidelity = get_space(settings.space), Fidelity.parse(settings.fidelity)
+    jobs = replay_jobs(run, fidelity)
+    target = None if settings.target_device is None else DeviceProfile.load(settings.target_device)
+    cluster = _cluster(settings)
+    factory: ProxyFactory | Table
+    again: dict[int, Measurement | str] = {}
+
+    def on_ended(job: Job, outcome: Measurement | Failure) -> None:
+        again[job.number] = outcome.reason if isinstance(outcome, Failure) else outcome
+        words = outcome.reason if isinstance(outcome, Failure) else f"accuracy {outcome.accuracy:.4f}"
+        console.print(f"[{len(again)}/{len(jobs)}] #{job.number} {words}", markup=False, highlight=False)
+
+    def on_stopping(num_running: int) -> None:
+        console.print(f"Stopping when the {num_running} running end; once more to give them up.")
+
+    with ExitStack() as stack:
+        if settings.table is not None:
+            factory, manifest = _prepare_table(settings, settings.table, space, get_objective(settings.objective))
+        else:
+            factory, manifest = _prepare(settings, space, fidelity, target, cluster, stack)
+        run.manifest.check_comparable(manifest)
+        executor = stack.enter_context(_executor(settings, factory, cluster))
+        stack.enter_context(disk_errors(run.folder.path, "Make room, then replay it again."))
+        stack.enter_context(run.folder.lock())
+        if not run_jobs(executor, jobs, on_ended=on_ended, on_stopping=on_stopping):
+            return None
+        frame = replay_frame(run, {job.number: again[job.number] for job in jobs})
+        replace_file(run.folder.replay_path, to_csv(frame))
+    return frame
+
+
+def _replay(settings: SearchSettings, path: Path) -> int:
+    """Replay a run and say what came of it; return the exit code."""
+    console = cli.console(stderr=settings.json)
+    run = load(path)
+    frame = replay(settings, run, console)
+    if frame is None:
+        return 130
+    agrees = bool(frame["agrees"].all())
+    if settings.json:
+        content = {"run": str(cli.short_path(run.folder.path)), "agrees": agrees, "candidates": records(frame)}
+        cli.print_json(content)
+    else:
+        console.print(replay_table(frame))
+    console.print(replay_words(frame), markup=False, highlight=False, soft_wrap=True)
+    return 0 if agrees else 1
+
+
+def _settings_of(run: Path) -> SearchSettings:
+    before = SearchSettings.from_dict(RunFolder.open(run).manifest.settings)
+    return before if before.storage is None else replace(before, storage=complete(before.storage))
+
+
 def _joining(settings: SearchSettings, prog: str, args: Sequence[str]) -> SearchSettings:
     """Return the settings of a search that may share its study: those of the study where no flag says otherwise."""
     url = settings.storage or os.environ.get(STORAGE_VARIABLE)
@@ -449,11 +525,10 @@ def main(args: Sequence[str]) -> int:
     settings = cli.parse(SearchSettings, prog, args)
     if settings.status is not None:
         return _show_status(settings, settings.status)
+    if settings.replay is not None:
+        return _replay(cli.parse(SearchSettings, prog, args, default=_settings_of(settings.replay)), settings.replay)
     if settings.resume is not None:
-        before = SearchSettings.from_dict(RunFolder.open(settings.resume).manifest.settings)
-        if before.storage is not None:
-            before = replace(before, storage=complete(before.storage))
-        settings = cli.parse(SearchSettings, prog, args, default=before)
+        settings = cli.parse(SearchSettings, prog, args, default=_settings_of(settings.resume))
     else:
         settings = _joining(settings, prog, args)
     console = cli.console(stderr=settings.json)

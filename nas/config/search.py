@@ -35,7 +35,7 @@ _OF_TRAINING = (
 )
 """Settings that a search in a table has no use for."""
 
-_OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
+_OF_THE_CALL = frozenset({"out", "resume", "status", "replay", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
 _OF_THE_MACHINE = (
@@ -63,6 +63,7 @@ class SearchSettings:
         python -m nas.search --space nas_bench_macro --table nas_bench_macro.csv --objective accuracy-macs
         python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
+        python -m nas.search --replay results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
 
     budget: int = 200
@@ -155,6 +156,9 @@ class SearchSettings:
     """Folder of a run to go on with, up to the budget; other settings are those of the run unless given."""
     status: Path | None = None
     """Folder of a run: only print where its search stands, while it goes on or afterwards."""
+    replay: Path | None = None
+    """Folder of a run: only evaluate its front and its reference networks again, by its settings unless given, and
+    compare. The exit code is 0 if accuracies agree, else 1."""
     json: bool = False
     """Print results as one JSON object and nothing else to stdout."""
     config: Path | None = None
@@ -185,10 +189,10 @@ class SearchSettings:
         self.prefilter_rule()
         if self.table is not None:
             self._check_table()
-        folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
+        folders = {name: getattr(self, name) for name in ("out", "resume", "status", "replay")}
         given = [name for name, folder in folders.items() if folder is not None]
         if len(given) > 1:
-            todo = "--out is for a new run, --resume to go on with one, --status to look at one."
+            todo = "--out is for a new run, --resume to go on with one, --status to look at one, --replay to check one."
             raise invalid(" and ".join(given), "given one at a time", str(folders[given[0]]), todo)
 
     def _check_sharing(self) -> None:

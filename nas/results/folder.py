@@ -102,6 +102,10 @@ class RunFolder:
         return self.path / "pareto.csv"
 
     @property
+    def replay_path(self) -> Path:
+        return self.path / "replay.csv"
+
+    @property
     def timings_path(self) -> Path:
         return self.path / "timings.jsonl"
 
@@ -225,6 +229,8 @@ def locked(path: Path, name: str) -> Iterator[None]:
         lock.acquire(timeout=_LOOK_S)
     except filelock.Timeout as error:
         raise invalid(name, "free", str(path), "Another process works on it: wait or stop that.") from error
+    except PermissionError as error:
+        raise invalid(name, "a folder that you may write to", str(path), "Work on a copy of it.") from error
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from nas.errors import invalid
 
@@ -132,8 +132,20 @@ class Measurement:
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )
+        for name, value in plain.items():
+            if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and bool not in _TYPES[name]):
+                raise invalid(
+                    f"{name} of a measurement", f"of type {_TYPES[name][0].__name__}", value, "It was edited."
+                )
         return cls(**plain)
 
+
+def _types(annotation: Any) -> tuple[type, ...]:
+    types = get_args(annotation) or (annotation,)
+    return (*types, int) if float in types else types  # JSON may write 1.0 as 1.
+
+
+_TYPES = {f.name: _types(f.type) for f in fields(Measurement)}
 
 SIGNAL_NAMES = tuple(f.name.removeprefix("signal_") for f in fields(Measurement) if f.name.startswith("signal_"))
 """The training-free scores that there are."""

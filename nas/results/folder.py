@@ -212,7 +212,9 @@ def _read_shared(url: str, name: str) -> optuna.Study:
     from nas.optimization.storage.opening import open_storage
 
     try:
-        return optuna.load_study(study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S))
+        return optuna.load_study(
+            study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S, read_only=True)
+        )
     except KeyError as error:
         raise invalid("study", "in the storage", name, "Is NAS_STORAGE the address of this run's?") from error
 

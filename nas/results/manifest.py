@@ -216,6 +216,9 @@ class Manifest:
         for name, expected in _TYPES.items():
             if not isinstance(plain[name], expected) or isinstance(plain[name], bool):
                 raise invalid(f"{name} in the manifest", f"of type {expected.__name__}", plain[name], "It was edited.")
+        for name in ("git", "space_git"):
+            _check_checkout(name, plain[name])
+        _check_settings(plain["settings"])
         ArchSpec.from_dict(plain["reference"])
         return cls(**plain)
 
@@ -238,6 +241,30 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("settings", "versions", "hardware", "reference"), dict),
     **dict.fromkeys(("command", "created_utc", "step", "target_device", "target_device_digest"), str),
 }
+
+_SETTING_TYPES: dict[str, tuple[type, ...]] = {
+    "budget": (int,),
+    "sampler": (str,),
+    "storage": (str, type(None)),
+    "study": (str, type(None)),
+}
+"""Of the settings that readers of a run use."""
+
+
+def _check_checkout(name: str, found: object) -> None:
+    if found is None:
+        return
+    if not isinstance(found, dict) or not isinstance(found.get("commit"), str) or "changed" not in found:
+        raise invalid(
+            f"{name} in the manifest", "an object with `commit` and `changed`, or null", found, "It was edited."
+        )
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name, expected in _SETTING_TYPES.items():
+        if name in settings and type(settings[name]) not in expected:
+            rule = f"of type {expected[0].__name__}"
+            raise invalid(f"{name} in the manifest's settings", rule, settings[name], "It was edited.")
 
 
 def space_fingerprint(space: SearchSpace) -> str:

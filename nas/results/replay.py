@@ -126,7 +126,7 @@ def replay_words(frame: pd.DataFrame) -> str:
     differing = frame.loc[~frame["agrees"], "number"].tolist()
     exact = int((frame["accuracy_tolerance"] == 0).sum())
     if not differing:
-        return f"All {len(frame)} candidates agree, {exact} of them exactly, the others within their noise."
+        return f"All {len(frame)} candidates agree: {exact} exactly, {len(frame) - exact} within noise."
     numbers = ", ".join(map(str, differing))
     return f"{len(differing)} of {len(frame)} candidates do not agree with what was measured: trials {numbers}."
 

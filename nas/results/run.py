@@ -13,8 +13,8 @@ from nas.errors import InvalidInputError, invalid
 from nas.html import html_table
 from nas.optimization.objectives import PARETO, get_objective
 from nas.optimization.pareto import pareto_front
-from nas.optimization.storage.journal import DAMAGED
 from nas.optimization.samplers import num_random_trials
+from nas.optimization.storage.journal import DAMAGED
 from nas.optimization.trials import candidates, spec_of
 from nas.results.architectures import architectures_frame
 from nas.results.family import Family

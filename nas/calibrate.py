@@ -19,8 +19,8 @@ from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import job_seed
 from nas.evaluation.training_job import TrainingJob, TrainingResult
 from nas.execution import Executor, Failure, InProcessExecutor, WorkerPool
+from nas.execution.batch import run_jobs
 from nas.execution.tally import duration
-from nas.execution.trainings import run_trainings
 from nas.registry import get_space
 from nas.results.calibration.calibration import Calibration, load_calibration
 from nas.results.calibration.evaluations import Evaluation, Role
@@ -199,7 +199,7 @@ def _train(
     def on_stopping(num_running: int) -> None:
         _to_stderr(f"Stopping when the {num_running} running end; once more to give them up.")
 
-    return run_trainings(executor, [each.job for each in missing], on_ended=on_ended, on_stopping=on_stopping)
+    return run_jobs(executor, [each.job for each in missing], on_ended=on_ended, on_stopping=on_stopping)
 
 
 def _teller(

@@ -14,6 +14,7 @@ from rich.console import Console
 from nas import cli
 from nas.assembly.live_tables import LiveTables
 from nas.assembly.places import find_cluster, make_executor
+from nas.assembly.replay import replay
 from nas.assembly.screens import make_prefilter, make_prescreen
 from nas.assembly.sources import prepare_proxy, prepare_table
 from nas.assembly.studies import agreed_storage, open_study
@@ -38,7 +39,8 @@ from nas.results.calibration.recommendation import find_recommendation
 from nas.results.disk import disk_errors
 from nas.results.folder import RunFolder, default_driver_name, default_run_name
 from nas.results.records import records
-from nas.results.run import Run
+from nas.results.replay import replay_table, replay_words
+from nas.results.run import Run, load
 from nas.results.shared import shared_manifest
 from nas.results.status import Status, read_status
 from nas.results.tables import family_members, family_table, front_table, stage_table
@@ -208,6 +210,28 @@ def _show_status(settings: SearchSettings, run: Path) -> int:
     return 0
 
 
+def _replay(settings: SearchSettings, path: Path) -> int:
+    """Replay a run and say what came of it; return the exit code."""
+    console = cli.console(stderr=settings.json)
+    run = load(path)
+    frame = replay(settings, run, console)
+    if frame is None:
+        return 130
+    agrees = bool(frame["agrees"].all())
+    if settings.json:
+        content = {"run": str(cli.short_path(run.folder.path)), "agrees": agrees, "candidates": records(frame)}
+        cli.print_json(content)
+    else:
+        console.print(replay_table(frame))
+    console.print(replay_words(frame), markup=False, highlight=False, soft_wrap=True)
+    return 0 if agrees else 1
+
+
+def _settings_of(run: Path) -> SearchSettings:
+    before = SearchSettings.from_dict(RunFolder.open(run).manifest.settings)
+    return before if before.storage is None else replace(before, storage=complete(before.storage))
+
+
 def _joining(settings: SearchSettings, prog: str, args: Sequence[str]) -> SearchSettings:
     """Return the settings of a search that may share its study: those of the study where no flag says otherwise."""
     url = settings.storage or os.environ.get(STORAGE_VARIABLE)
@@ -231,11 +255,10 @@ def main(args: Sequence[str]) -> int:
     settings = cli.parse(SearchSettings, prog, args)
     if settings.status is not None:
         return _show_status(settings, settings.status)
+    if settings.replay is not None:
+        return _replay(cli.parse(SearchSettings, prog, args, default=_settings_of(settings.replay)), settings.replay)
     if settings.resume is not None:
-        before = SearchSettings.from_dict(RunFolder.open(settings.resume).manifest.settings)
-        if before.storage is not None:
-            before = replace(before, storage=complete(before.storage))
-        settings = cli.parse(SearchSettings, prog, args, default=before)
+        settings = cli.parse(SearchSettings, prog, args, default=_settings_of(settings.resume))
     else:
         settings = _joining(settings, prog, args)
     console = cli.console(stderr=settings.json)

@@ -1,5 +1,6 @@
 """`run`: a verb as a process, with the user's mistakes as one line and exit codes that scripts can rely on."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,9 @@ from nas.errors import InvalidInputError, NasError
 
 def run(verb: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a verb with this process's arguments and exit; the user's mistakes become one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # Names of files may be no text, which must not end a verb.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         code = verb(sys.argv[1:])

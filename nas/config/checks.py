@@ -1,11 +1,34 @@
 """Checks that settings of several verbs share."""
 
 import re
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from nas.errors import invalid
 
 _MAX_SECONDS = 10_000_000
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def check_type(name: str, value: object, hint: Any) -> None:
+    """Raise InvalidInputError unless a value of a JSON file is of a setting's type; paths are texts there."""
+    if not _fits(value, hint):
+        rule = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+        raise invalid(f"{name} in the settings", f"of type {rule}", value, "The file was edited.")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in get_args(hint))
+    if origin is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+    if hint is Path:
+        return isinstance(value, str)
+    return type(value) is hint or (hint is float and type(value) is int)  # isinstance would take true for 1
 
 
 def check_seed(seed: int) -> None:

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
-from nas.config.checks import check_seconds, check_seed, check_val_images, parse_bytes
+from nas.config.checks import check_seconds, check_seed, check_type, check_val_images, parse_bytes
 from nas.config.places import check_cluster, parse_devices
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import SIGNAL_NAMES
@@ -35,7 +35,7 @@ _OF_TRAINING = (
 )
 """Settings that a search in a table has no use for."""
 
-_OF_THE_CALL = frozenset({"out", "resume", "status", "json", "config"})
+_OF_THE_CALL = frozenset({"out", "resume", "status", "replay", "json", "config"})
 """Settings that are no part of what is searched: they are not kept in a run's manifest."""
 
 _OF_THE_MACHINE = (
@@ -63,6 +63,7 @@ class SearchSettings:
         python -m nas.search --space nas_bench_macro --table nas_bench_macro.csv --objective accuracy-macs
         python -m nas.search --status results/20260131-120000-efficientnet_v2_tiny-fashion-hard
         python -m nas.search --resume results/20260131-120000-efficientnet_v2_tiny-fashion-hard
+        python -m nas.search --replay results/20260131-120000-efficientnet_v2_tiny-fashion-hard
     """
 
     budget: int = 200
@@ -161,6 +162,9 @@ class SearchSettings:
     """Folder of a run to go on with, up to the budget; other settings are those of the run unless given."""
     status: Path | None = None
     """Folder of a run: only print where its search stands, while it goes on or afterwards."""
+    replay: Path | None = None
+    """Folder of a run: only evaluate its front and its reference networks again, by its settings unless given, and
+    compare. The exit code is 0 if accuracies agree, else 1."""
     json: bool = False
     """Print results as one JSON object and nothing else to stdout."""
     config: Path | None = None
@@ -191,10 +195,10 @@ class SearchSettings:
         self.prefilter_rule()
         if self.table is not None:
             self._check_table()
-        folders = {name: getattr(self, name) for name in ("out", "resume", "status")}
+        folders = {name: getattr(self, name) for name in ("out", "resume", "status", "replay")}
         given = [name for name, folder in folders.items() if folder is not None]
         if len(given) > 1:
-            todo = "--out is for a new run, --resume to go on with one, --status to look at one."
+            todo = "--out is for a new run, --resume to go on with one, --status to look at one, --replay to check one."
             raise invalid(" and ".join(given), "given one at a time", str(folders[given[0]]), todo)
 
     def _check_sharing(self) -> None:
@@ -300,11 +304,12 @@ class SearchSettings:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
-        """Read what `to_dict` wrote; raise InvalidInputError for unknown keys."""
-        known = {f.name for f in fields(cls)} - _OF_THE_CALL
-        for key in plain:
-            if key not in known:
-                raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, known))
+        """Read what `to_dict` wrote; raise InvalidInputError for unknown keys and values of another type."""
+        hints = {name: hint for name, hint in get_type_hints(cls).items() if name not in _OF_THE_CALL}
+        for key, value in plain.items():
+            if key not in hints:
+                raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, hints))
+            check_type(key, value, hints[key])
         paths = {name: plain.get(name) for name in _PATHS}
         signals = plain.get("signals")
         return cls(

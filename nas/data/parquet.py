@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from nas.data.encoded import EncodedImage, EncodedSplit
 from nas.data.sampling import Indices
 from nas.data.sources import Labels, Source
-from nas.errors import invalid
+from nas.errors import InvalidInputError, invalid
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
@@ -67,7 +67,11 @@ def read_parquet(path: Path, *, with_test: bool) -> Source:
     test = ParquetSplit(files["test"]) if files["test"] and with_test else None
     names = _class_names(files["train"][0])
     if names is None:
-        names = tuple(str(label) for label in range(_highest(train, val) + 1))
+        highest = _highest(train, val)
+        if highest >= len(train.labels):  # Before a list of names is made that fits into no memory.
+            todo = "Number the classes from 0 without gaps, or name them in the schema's metadata."
+            raise invalid("labels without names", f"below {len(train.labels)}, the number of images", highest, todo)
+        names = tuple(str(label) for label in range(highest + 1))
     if (highest := _highest(train, val, test)) >= len(names):
         todo = "Correct the labels, or the class names in the schema's metadata."
         raise invalid("labels", f"below {len(names)}, the number of classes", highest, todo)
@@ -99,8 +103,10 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except InvalidInputError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are no UTF-8, missing rows.
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise invalid("data", "readable parquet files", str(path), f"Replace the file: {reason}.") from error
 
 
@@ -141,7 +147,7 @@ def _class_names(path: Path) -> tuple[str, ...] | None:
         metadata = file.schema_arrow.metadata or {}
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][LABEL_COLUMN]["names"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return tuple(str(name) for name in names) if isinstance(names, list) and names else None
 

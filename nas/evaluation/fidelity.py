@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nas.errors import invalid
 
-_PATTERN = re.compile(r"(\d+)x(\d+)(?:@(\d+))?")
+_PATTERN = re.compile(r"(\d{1,12})x(\d{1,12})(?:@(\d{1,12}))?")
 
 
 @dataclass(frozen=True, slots=True)

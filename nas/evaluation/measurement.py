@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from nas.errors import invalid
 
@@ -166,7 +166,34 @@ class Measurement:
             raise invalid(
                 "measurement", "one of this version", differing, "Read the run with the version in its manifest."
             )
-        return cls(**{**plain, "rungs": tuple(Rung(**rung) for rung in plain.get("rungs", ()))})
+        rungs = plain.get("rungs", ())
+        if not isinstance(rungs, list | tuple) or not all(_is_rung(rung) for rung in rungs):
+            raise invalid("rungs of a measurement", "a list of rungs", rungs, "It was edited.")
+        values = {**plain, "rungs": tuple(Rung(**rung) for rung in rungs)}
+        for name, value in values.items():
+            if not isinstance(value, _TYPES[name]) or (isinstance(value, bool) and bool not in _TYPES[name]):
+                rule = f"of type {_TYPES[name][0].__name__}"
+                raise invalid(f"{name} of a measurement", rule, value, "It was edited.")
+        return cls(**values)
+
+
+def _types(annotation: Any) -> tuple[type, ...]:
+    if get_origin(annotation) is tuple:
+        return (tuple,)
+    types = get_args(annotation) or (annotation,)
+    return (*types, int) if float in types else types  # JSON may write 1.0 as 1.
+
+
+_TYPES = {f.name: _types(f.type) for f in fields(Measurement)}
+_RUNG_TYPES = {f.name: _types(f.type) for f in fields(Rung)}
+
+
+def _is_rung(plain: object) -> bool:
+    return (
+        isinstance(plain, dict)
+        and set(plain) == set(_RUNG_TYPES)
+        and all(isinstance(value, _RUNG_TYPES[name]) for name, value in plain.items())
+    )
 
 
 SIGNAL_NAMES = tuple(f.name.removeprefix("signal_") for f in fields(Measurement) if f.name.startswith("signal_"))

@@ -41,7 +41,7 @@ def _kind(error: Exception) -> FailureKind:
 
 
 def _one_line(error: Exception) -> str:
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).encode(errors="backslashreplace").decode().split())  # File names can be no text.
     if len(message) > _MAX_MESSAGE:
         message = f"{message[: _MAX_MESSAGE - 3]}..."
     innermost = traceback.extract_tb(error.__traceback__)[-1]

@@ -106,6 +106,10 @@ class RunFolder:
         return self.path / "rungs.csv"
 
     @property
+    def replay_path(self) -> Path:
+        return self.path / "replay.csv"
+
+    @property
     def timings_path(self) -> Path:
         return self.path / "timings.jsonl"
 
@@ -212,7 +216,9 @@ def _read_shared(url: str, name: str) -> optuna.Study:
     from nas.optimization.storage.opening import open_storage
 
     try:
-        return optuna.load_study(study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S))
+        return optuna.load_study(
+            study_name=name, storage=open_storage(complete(url), timeout_s=_PATIENCE_S, read_only=True)
+        )
     except KeyError as error:
         raise invalid("study", "in the storage", name, "Is NAS_STORAGE the address of this run's?") from error
 
@@ -229,6 +235,8 @@ def locked(path: Path, name: str) -> Iterator[None]:
         lock.acquire(timeout=_LOOK_S)
     except filelock.Timeout as error:
         raise invalid(name, "free", str(path), "Another process works on it: wait or stop that.") from error
+    except PermissionError as error:
+        raise invalid(name, "a folder that you may write to", str(path), "Work on a copy of it.") from error
     try:
         yield
     finally:

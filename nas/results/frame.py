@@ -93,10 +93,10 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     seed = seed_noise(study)
     rows = [_row(trial, None if seed is None else seed.sd) for trial in trials]
     frame = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in COLUMN_DTYPES.items()}
+        {name: pd.Series([_text(row[name]) for row in rows], dtype=dtype) for name, dtype in COLUMN_DTYPES.items()}
     )
     params = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    chosen = {f"param_{name}": _choices([trial.params.get(name) for trial in trials]) for name in params}
+    chosen = {f"param_{_text(name)}": _choices([trial.params.get(name) for trial in trials]) for name in params}
     return pd.concat([frame, pd.DataFrame(chosen, index=frame.index)], axis="columns")
 
 
@@ -127,7 +127,12 @@ def _row(trial: FrozenTrial, seed_stderr: float | None) -> dict[str, Any]:
 
 def _choices(values: list[Any]) -> "pd.Series[Any]":
     whole = all(isinstance(value, int) for value in values if value is not None)
-    return pd.Series(values, dtype="Int64" if whole else "string")
+    return pd.Series(list(map(_text, values)), dtype="Int64" if whole else "string")
+
+
+def _text(value: Any) -> Any:
+    """Return texts with halves of surrogate pairs, which tables cannot hold, as escapes; all else as it is."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _utc(local: datetime | None) -> datetime | None:

@@ -5,8 +5,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -18,6 +16,7 @@ from typing import Any
 from nas.errors import InvalidInputError, did_you_mean, invalid
 from nas.evaluation.processor import processor_name
 from nas.optimization.storage.address import redacted
+from nas.results.checkout import space_checkout, toolkit_checkout
 from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
@@ -79,6 +78,7 @@ class Manifest:
         target_device_digest: Changes with the content of that device's file.
         calibration: Where the fidelity comes from, and what is known of it (`nas.results.calibration.recommendation`);
             None where it was given.
+        space_git: As `git`, of the checkout that the search space's module is kept in; else None.
     """
 
     space: str
@@ -101,6 +101,7 @@ class Manifest:
     target_device: str = ""
     target_device_digest: str = ""
     calibration: dict[str, Any] | None = None
+    space_git: dict[str, Any] | None = None
 
     @classmethod
     def collect(
@@ -136,11 +137,12 @@ class Manifest:
             command=redacted(shlex.join(sys.orig_argv)),
             versions=versions(),
             hardware=hardware(device),
-            git=git_state(),
+            git=toolkit_checkout(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             step=step,
             target_device=target_device,
             target_device_digest=target_device_digest,
+            space_git=space_checkout(str(settings.get("space", ""))),
         )
 
     @property
@@ -214,6 +216,9 @@ class Manifest:
         for name, expected in _TYPES.items():
             if not isinstance(plain[name], expected) or isinstance(plain[name], bool):
                 raise invalid(f"{name} in the manifest", f"of type {expected.__name__}", plain[name], "It was edited.")
+        for name in ("git", "space_git"):
+            _check_checkout(name, plain[name])
+        _check_settings(plain["settings"])
         ArchSpec.from_dict(plain["reference"])
         return cls(**plain)
 
@@ -236,6 +241,30 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("settings", "versions", "hardware", "reference"), dict),
     **dict.fromkeys(("command", "created_utc", "step", "target_device", "target_device_digest"), str),
 }
+
+_SETTING_TYPES: dict[str, tuple[type, ...]] = {
+    "budget": (int,),
+    "sampler": (str,),
+    "storage": (str, type(None)),
+    "study": (str, type(None)),
+}
+"""Of the settings that readers of a run use."""
+
+
+def _check_checkout(name: str, found: object) -> None:
+    if found is None:
+        return
+    if not isinstance(found, dict) or not isinstance(found.get("commit"), str) or "changed" not in found:
+        raise invalid(
+            f"{name} in the manifest", "an object with `commit` and `changed`, or null", found, "It was edited."
+        )
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name, expected in _SETTING_TYPES.items():
+        if name in settings and type(settings[name]) not in expected:
+            rule = f"of type {expected[0].__name__}"
+            raise invalid(f"{name} in the manifest's settings", rule, settings[name], "It was edited.")
 
 
 def space_fingerprint(space: SearchSpace) -> str:
@@ -280,20 +309,3 @@ def hardware(device: str) -> dict[str, Any]:
         "processor": processor_name(),
         "num_cpus": os.cpu_count(),
     }
-
-
-def git_state() -> dict[str, Any] | None:
-    """Return commit and whether tracked files differ from it, if the package lies in a checkout of its own."""
-    root = Path(__file__).resolve().parents[2]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return None
-    outputs = []
-    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        done = subprocess.run(  # noqa: S603 - a fixed command
-            [git, "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=20
-        )
-        if done.returncode != 0:
-            return None
-        outputs.append(done.stdout.strip())
-    return {"commit": outputs[0], "changed": bool(outputs[1])}

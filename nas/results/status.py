@@ -11,7 +11,7 @@ import pandas as pd
 from nas.optimization.trials import Sitting, num_under_way, sitting_of
 from nas.results.folder import RunFolder
 from nas.results.noise import Noise
-from nas.results.run import Run
+from nas.results.run import Run, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,15 @@ def read_status(path: str | os.PathLike[str]) -> Status:
     """Look at a run. Nothing is written, and a search that works on it does not notice.
 
     Raises:
-        InvalidInputError: If the path is no run, or its search has not begun.
+        InvalidInputError: If the path is no run, its search has not begun, or it was damaged.
     """
     folder = RunFolder.open(path)
     is_running = folder.is_locked()  # Before the study is read: a search that ends in between is not "stopped" then.
+    with whole(folder):
+        return _status(folder, is_running)
+
+
+def _status(folder: RunFolder, is_running: bool) -> Status:
     study = folder.read_study()
     run = Run(folder, folder.manifest, study)
     sitting = sitting_of(study)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
@@ -14,6 +15,12 @@ from nas.errors import invalid
 
 _LOCK_GRACE_S = 5
 """Seconds after which the lock of a writer that was killed is taken from it."""
+
+DAMAGED = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RecursionError),
+    OptunaError,
+)
+"""What records that no search writes make their readers raise."""
 
 _logger = logging.getLogger(__name__)
 
@@ -67,8 +74,9 @@ def open_journal(path: Path, *, is_shared: bool = False) -> JournalStorage:
     """
     try:
         return JournalStorage(JournalFile(str(path), is_shared=is_shared))
-    except (ValueError, KeyError, AssertionError) as error:
-        raise invalid("journal", "whole", str(path), f"A line of it cannot be read: {error}.") from error
+    except DAMAGED as error:
+        reason = " ".join(f"{error}".split())
+        raise invalid("journal", "whole", str(path), f"A line of it cannot be read: {reason}.") from error
     except OSError as error:
         raise invalid("journal", "readable", str(path), f"{error.strerror or error}.") from error
 
@@ -120,5 +128,5 @@ def _ends_with_record(lines: bytes) -> bool:
     last = lines[lines.rfind(b"\n", 0, -1) + 1 :]
     try:
         return "op_code" in json.loads(last)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False

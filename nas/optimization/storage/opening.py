@@ -24,7 +24,7 @@ _SCHEMA_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 _EXAMPLES = "For example postgresql://user@host/name, or journal:///path/of/a/shared/file."
 
 
-def open_storage(url: str, timeout_s: float) -> BaseStorage:
+def open_storage(url: str, timeout_s: float, *, read_only: bool = False) -> BaseStorage:
     """Open a storage that drivers on several machines share.
 
     Args:
@@ -32,6 +32,7 @@ def open_storage(url: str, timeout_s: float) -> BaseStorage:
             proxy server; else an address of SQLAlchemy's, such as "postgresql://user@host/name", "mysql+pymysql://..."
             or "sqlite:///path".
         timeout_s: Seconds to wait for the storage whenever it is out of reach later. It must be within reach now.
+        read_only: Make no file, mend none and make no tables: what is not there is an error.
 
     Raises:
         InvalidInputError: If it cannot be opened. The message holds no password.
@@ -42,19 +43,21 @@ def open_storage(url: str, timeout_s: float) -> BaseStorage:
         raise invalid("storage", "an address with its password", shown, todo)
     scheme = urlsplit(url).scheme
     if scheme == "journal":
-        inner: BaseStorage = _journal(url)
+        inner: BaseStorage = _journal(url, read_only)
     elif scheme == "grpc":
         inner = _grpc(url)
     else:
-        inner = _database(url)
+        inner = _database(url, read_only)
     return cast(BaseStorage, PatientStorage(inner, timeout_s, shown))
 
 
-def _journal(url: str) -> BaseStorage:
+def _journal(url: str, read_only: bool) -> BaseStorage:
     path = Path(urlsplit(url).path)
     if not path.name or not path.parent.is_dir():
         raise invalid("storage", "a file in a folder that exists", url, "Make the folder first.")
-    if path.is_file():
+    if read_only and not path.is_file():
+        raise invalid("storage", "a file that is there", url, "Correct the address.")
+    if not read_only and path.is_file():
         JournalFile(str(path)).repair()
     return open_journal(path, is_shared=True)
 
@@ -75,12 +78,13 @@ def _grpc(url: str) -> BaseStorage:
     return proxy
 
 
-def _database_at(address: URL) -> BaseStorage:
+def _database_at(address: URL, read_only: bool) -> BaseStorage:
     waits = {"connect_timeout": _CONNECT_S} if address.get_backend_name() in ("postgresql", "mysql") else {}
     options = {"pool_pre_ping": True, "connect_args": waits}
     for pause_s in (*_SCHEMA_PAUSES_S, None):
         try:
-            return get_storage(RDBStorage(address.render_as_string(hide_password=False), engine_kwargs=options))
+            text = address.render_as_string(hide_password=False)
+            return get_storage(RDBStorage(text, engine_kwargs=options, skip_table_creation=read_only))
         except (DBAPIError, StorageInternalError) as error:
             # Drivers that begin together in an empty database all try to make its tables; one succeeds.
             if pause_s is None or not _RACE.search(str(error)):
@@ -89,13 +93,15 @@ def _database_at(address: URL) -> BaseStorage:
     raise AssertionError("unreachable")
 
 
-def _database(url: str) -> BaseStorage:
+def _database(url: str, read_only: bool) -> BaseStorage:
     shown = redacted(url)
     try:
         address = make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        return _database_at(address)
+        if read_only and address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+            raise invalid("storage", "a file that is there", shown, "Correct the address.")
+        return _database_at(address, read_only)
     except (ArgumentError, NoSuchModuleError) as error:
         raise invalid("storage", "an address", shown, _EXAMPLES) from error
     except ImportError as error:

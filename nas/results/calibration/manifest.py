@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import InvalidInputError, invalid
-from nas.results.manifest import git_state, hardware, space_fingerprint, versions
+from nas.results.checkout import toolkit_checkout
+from nas.results.manifest import hardware, space_fingerprint, versions
 from nas.space import SearchSpace
 
 KIND = "nas.calibration/1"
@@ -98,7 +99,7 @@ class CalibrationManifest:
             command=shlex.join(sys.orig_argv),
             versions=versions(),
             hardware=hardware(device),
-            git=git_state(),
+            git=toolkit_checkout(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

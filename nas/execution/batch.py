@@ -1,26 +1,31 @@
-"""`run_trainings`: a list of trainings through an executor, in order, until all ended or a signal stops it."""
+"""`run_jobs`: a list of jobs through an executor, in order, until all ended or a signal stops it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import TypeVar, cast
 
-from nas.evaluation.training_job import TrainingJob, TrainingResult
+from nas.evaluation.job import Job
 from nas.execution.executor import Executor
 from nas.execution.job import Failure
 from nas.execution.signals import StopSignals
 
 _POLL_S = 0.5
 
-OnEnded = Callable[[TrainingJob, TrainingResult | Failure], None]
+AnyJob = TypeVar("AnyJob", bound=Job)
+Result = TypeVar("Result")
 
 
-def run_trainings(
-    executor: Executor, jobs: Iterable[TrainingJob], *, on_ended: OnEnded, on_stopping: Callable[[int], None]
+def run_jobs(
+    executor: Executor,
+    jobs: Iterable[AnyJob],
+    *,
+    on_ended: Callable[[AnyJob, Result | Failure], None],
+    on_stopping: Callable[[int], None],
 ) -> bool:
     """Have jobs run, as many at a time as the executor takes.
 
     Args:
-        executor: Open, over evaluators that take a `TrainingJob` and return a `TrainingResult`.
+        executor: Open, over evaluators that take such a job and return a result.
         jobs: In the order in which they are begun.
         on_ended: Is told of each job that ended, in this thread.
         on_stopping: Is told how many are awaited when a signal asks for an end.
@@ -49,4 +54,4 @@ def run_trainings(
             if ended is not None:
                 num_running -= 1
                 # Executors pass on whatever their evaluators return; their types speak of a search's.
-                on_ended(*cast(tuple[TrainingJob, TrainingResult | Failure], ended))
+                on_ended(*cast(tuple[AnyJob, Result | Failure], ended))

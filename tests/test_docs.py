@@ -188,5 +188,5 @@ def test_the_files_of_a_run_are_documented(workplace: Path) -> None:
     }
     found = {entry.name for entry in (workplace / "results/RUN").iterdir()}
     assert found <= listed
-    # Only after a repair, while a training is under way, and where drivers share a study.
-    assert listed - found == {"journal.log.bak", "checkpoints/", "driver"}
+    # Only after a repair or a replay, while a training is under way, and where drivers share a study.
+    assert listed - found == {"journal.log.bak", "replay.csv", "checkpoints/", "driver"}

@@ -81,8 +81,7 @@ class SearchSettings:
     """pareto: accuracy, step time and parameters at once. reward: accuracy * S^-0.07 * P^-0.05, as in the paper.
     accuracy-macs: accuracy and multiply-adds at once."""
     sampler: Annotated[str, tyro.conf.arg(metavar="{predictor,tpe,random,nsga2,gp,aging}")] = "predictor"
-    """How candidates are proposed: predictor learns what to expect of them, and found the best fronts where all were
-    compared. random is the paper's, aging is regularised evolution."""
+    """How candidates are proposed: predictor by what it learns, random as in the paper, aging by evolution."""
     fidelity: str = DEFAULT_FIDELITY
     """Training of each candidate: IMAGESxEPOCHS, IMAGESxEPOCHS@SIZE to train at another image size, or from:FOLDER for
     what the calibration in a folder of nas.calibrate recommends."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nas.optimization.accuracy_predictor import AccuracyPredictor
 from nas.optimization.encoding import Array, Codes, Encoding
 from nas.optimization.expected_improvement import expected_improvement
 from nas.optimization.objectives import Objective
 from nas.optimization.pareto import pareto_mask, signs
-from nas.optimization.trials import ARCH, ARCH_ID, FAIL_REASON, REPEAT_OF
+from nas.optimization.trials import ARCH, ARCH_ID, FAIL_REASON, expected_values
 
 _COUNTED = {"num_params": 0, "num_macs": 1}
 """Metrics that are computed, not learned, and their columns among an encoding's costs."""
@@ -29,8 +29,9 @@ class Past:
     """What a study says of its trials.
 
     Attributes:
-        measured: Those with values, repeats left out, in the order in which they were asked for.
-        values: Of these, as told, shape (measured, metrics).
+        measured: Those with values, repeats left out, in the order in which they were asked for. Where training was
+            stopped early, what was expected of it counts as measured.
+        values: Of these, shape (measured, metrics).
         under_way: Those that are being evaluated or wait for it.
         tried: Those that were measured, and those that failed or were refused for what they cost, likewise in order.
         usable: Which of these were measured.
@@ -47,17 +48,19 @@ class Past:
     networks: frozenset[tuple[str, int]]
 
     @classmethod
-    def read(cls, study: optuna.Study, encoding: Encoding) -> "Past":
+    def read(cls, study: optuna.Study, encoding: Encoding, objective: Objective) -> "Past":
         """Read all trials that have parameters of the space, which the one that is asked for has not yet."""
         names = encoding.space.choices.keys()
         trials = [t for t in study.get_trials(deepcopy=False) if t.params.keys() == names]
         asked = encoding.codes(trial.params for trial in trials)
-        measured = _where(trials, lambda t: t.state == TrialState.COMPLETE and REPEAT_OF not in t.user_attrs)
-        values = [trials[index].values for index in np.flatnonzero(measured)]
+        values = [expected_values(trial, objective) for trial in trials]
+        measured = np.array([each is not None for each in values], dtype=np.bool_)
         tried = measured | _where(trials, _is_unusable)
         return cls(
             measured=asked[measured],
-            values=np.array(values, dtype=np.float64).reshape(len(values), len(study.directions)),
+            values=np.array([each for each in values if each is not None], dtype=np.float64).reshape(
+                -1, len(objective.metrics)
+            ),
             under_way=asked[_where(trials, lambda t: not t.state.is_finished())],
             tried=asked[tried],
             usable=measured[tried],

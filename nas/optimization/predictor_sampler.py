@@ -55,7 +55,7 @@ class PredictorSampler(SpaceSampler):
 
     def propose(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Value]:  # noqa: ARG002
         """Return the best candidate that was found among random ones and descendants of the front."""
-        past = Past.read(study, self._encoding)
+        past = Past.read(study, self._encoding, self.objective)
         if len(past.values) < self.num_startup:
             return self._spread(past.asked)
         forecast = Forecast(self._encoding, self.objective, past)

@@ -16,7 +16,7 @@ Some measured candidates are trained again with other seeds. Each such training 
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -204,6 +204,23 @@ def any_measurement_of(trial: FrozenTrial) -> Measurement | None:
     """Return what was measured of a trial, also where its training was stopped early; or None."""
     plain: dict[str, Any] | None = trial.user_attrs.get(MEASUREMENT)
     return None if plain is None else Measurement.from_dict(plain)
+
+
+def expected_values(trial: FrozenTrial, objective: Objective) -> list[float] | None:
+    """Return the objective's values of a candidate; None for one that failed, for repeats and for other trials.
+
+    Of one that was stopped early they are what was expected of its training, or where nothing was, what it had reached:
+    too little, but it was stopped for being behind.
+    """
+    if REPEAT_OF in trial.user_attrs:
+        return None
+    if trial.state == TrialState.COMPLETE:
+        return list(trial.values)
+    measurement = any_measurement_of(trial) if trial.state == TrialState.PRUNED else None
+    if measurement is None:
+        return None
+    expected = measurement.predicted_accuracy
+    return objective.values(measurement if expected is None else replace(measurement, accuracy=expected))
 
 
 def measurements(study: optuna.Study) -> list[Measurement]:

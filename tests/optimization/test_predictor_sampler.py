@@ -101,6 +101,30 @@ def test_networks_that_fail_are_avoided():
     assert np.mean(lost[-20:]) < np.mean(lost[:20]) / 2
 
 
+@pytest.mark.parametrize("predicted", [0.35, None])
+def test_it_learns_from_trainings_that_were_stopped(predicted):
+    space = small_space()
+    study = new_study(REWARD)
+
+    def is_stopped(params):
+        return params["s2_kernel_size"] == 5
+
+    for number in range(45):
+        study.sampler = make_sampler("predictor", space=space, seed=0, trial_number=number, budget=45, objective=REWARD)
+        trial = study.ask()
+        spec = space.suggest(trial)
+        trials.describe(trial, spec)
+        found = measure(spec, space.reference)
+        if is_stopped(trial.params):
+            stopped = replace(found, accuracy=0.3, stopped=True, predicted_accuracy=predicted)
+            trials.tell_stopped(study, trial, stopped)
+        else:
+            trials.tell_measured(study, trial, found, REWARD)
+    stopped = [is_stopped(trial.params) for trial in study.trials]
+    assert np.mean(stopped[:12]) > 0.3
+    assert np.mean(stopped[-20:]) < 0.15
+
+
 def test_trials_of_another_space_and_without_parameters_are_left_out():
     space = small_space()
     study = new_study(PARETO)

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job, job_seed
+from nas.evaluation.measurement import Measurement
 from nas.execution.events import (
     Candidate,
     Elsewhere,
@@ -51,7 +52,6 @@ from nas.optimization.trials import (
     any_measurement_of,
     candidates,
     describe,
-    measurements,
     note_signal,
     signals_of,
     spec_of,
@@ -174,6 +174,7 @@ class _Search:
         repeats: Trials equal to one that runs or waits, by its key; told when it is.
         noise: Which repeats are due, and which the executor has.
         exhausted: Whether every network that could be found has been evaluated or is running.
+        measured: What was measured of the candidates so far, those of other drivers included, by trial number.
     """
 
     study: optuna.Study
@@ -197,10 +198,14 @@ class _Search:
     repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
     unseen: dict[Key, Params] | None = None
+    measured: dict[int, Measurement] = field(default_factory=dict)
 
     def learn(self, candidate: Candidate) -> None:
-        """Let the prescreen know what a candidate's step took."""
-        if self.prescreen is not None and not isinstance(candidate, Failed):
+        """Keep what was measured of a candidate, and let the prescreen know what its step took."""
+        if isinstance(candidate, Failed):
+            return
+        self.measured[candidate.number] = candidate.measurement
+        if self.prescreen is not None:
             relative_step_time = candidate.measurement.relative_step_time
             assert relative_step_time is not None, "a search with a limit on step times measures them"
             self.prescreen.add(candidate.spec, relative_step_time)
@@ -369,7 +374,9 @@ class _Search:
         self.running[trial.number] = trial, key
         spec = ArchSpec.from_dict(trial.user_attrs[ARCH])
         seed = job_seed(self.seed, self.fidelity, "" if self.common_seed else spec.arch_id)
-        rule = None if self.stopping is None else self.stopping.rule(measurements(self.study))
+        rule = None
+        if self.stopping is not None:
+            rule = self.stopping.rule([self.measured[number] for number in sorted(self.measured)])
         self.executor.submit(Job(trial.number, spec, self.fidelity, seed, stop_rule=rule))
         self.on_event(Started(trial.number, spec, trial.user_attrs[ORIGIN]))
 

@@ -55,8 +55,12 @@ class Objective:
 
     def values(self, measurement: Measurement) -> list[float]:
         """Return a measurement's value of each metric."""
-        known = {**measurement.to_dict(), "reward": measurement_reward(measurement)}
-        return [math.nan if known[metric] is None else float(known[metric]) for metric in self.metrics]
+        return [_value(measurement, metric) for metric in self.metrics]
+
+
+def _value(measurement: Measurement, metric: str) -> float:
+    value = measurement_reward(measurement) if metric == "reward" else getattr(measurement, metric)
+    return math.nan if value is None else float(value)
 
 
 def measurement_reward(measurement: Measurement) -> float:

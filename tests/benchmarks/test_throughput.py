@@ -24,6 +24,7 @@ from nas.execution.events import Event, Opened
 from nas.execution.job import Outcome
 from nas.optimization.objectives import PARETO
 from nas.optimization.samplers import DEFAULT_SAMPLER, make_sampler
+from nas.optimization.stopping import make_stopping
 from nas.optimization.storage.journal import open_journal
 from search_spaces.efficientnet_v2_tiny import space
 from tests.execution.support import measure
@@ -97,6 +98,7 @@ def search(study: optuna.Study, workers: Simulated, budget: int, sampler: str) -
         seed=0,
         warm_start=False,
         on_event=on_event,
+        stopping=make_stopping("dominated", objective=PARETO),
     )
     return time.monotonic() - began
 

@@ -1,8 +1,12 @@
 """What every test has: a cache folder and device leases of the tests' own."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # Before torch: two processes of several threads each slow each other down.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.postgres import postgres
 

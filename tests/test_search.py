@@ -240,7 +240,8 @@ def wait_for_line(driver, pattern):
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_killed_in_the_middle_of_trials_and_resumed(data, tmp_path, capsys):
     run_path, budget = tmp_path / "run", 7
-    args = [*COMMON, "--data", data, "--workers", 2, "--budget", budget, "--out", run_path]
+    # Without repeats: where both workers are at those, no trial is running.
+    args = [*COMMON, "--data", data, "--workers", 2, "--budget", budget, "--noise-repeats", 0, "--out", run_path]
     with start("-m", "nas.search", *args) as driver:
         wait_for_line(driver, r"^\[2/7\]")
         pids = children(driver.pid)

@@ -105,7 +105,7 @@ def _database(url: str, read_only: bool) -> BaseStorage:
     except (ArgumentError, NoSuchModuleError) as error:
         raise invalid("storage", "an address", shown, _EXAMPLES) from error
     except ImportError as error:
-        extra = 'pip install "nas[postgres]"' if "psycopg" in str(error) else f"It says: {error}"
-        raise invalid("storage", "one whose client is installed", shown, f"{extra}.") from error
+        todo = 'Run: pip install "nas[postgres]".' if url.startswith("postgres") else f"It says: {error}."
+        raise invalid("storage", "one whose client is installed", shown, todo) from error
     except (SQLAlchemyError, StorageInternalError) as error:
         raise invalid("storage", "within reach", shown, f"{first_line(error)}.") from error

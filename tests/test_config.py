@@ -136,7 +136,6 @@ def test_the_defaults_are_known_where_they_are_used():
         ({"cluster": "auto", "gpus_per_trial": math.nan}, "`gpus_per_trial` must be above 0"),
         ({"cluster": "auto", "gpus_per_trial": 0.5, "device": "cpu"}, "left out with --device cpu"),
         ({"cluster": "auto", "worker_memory": "4GiB"}, "`worker_memory` must be left out on a cluster"),
-        ({"cluster": "auto", "trial_timeout": 60.0}, "`trial_timeout` must be left out on a cluster"),
         ({"cluster": "auto", "memory_per_trial": "much"}, "`memory_per_trial` must be a number and a unit"),
         ({"cluster": "auto", "memory_per_trial": "-1GB"}, "`memory_per_trial` must be a number and a unit"),
         ({"cluster": "auto", "memory_per_trial": "0"}, "`memory_per_trial` must be a number and a unit"),

@@ -47,7 +47,7 @@ def make_executor(settings: SearchSettings, factory: "ProxyFactory | Table", clu
     if cluster is not None:
         from nas.execution.ray_executor import RayExecutor
 
-        return RayExecutor(cluster, factory, settings.workers)
+        return RayExecutor(cluster, factory, settings.workers, timeout_s=settings.trial_timeout)
     if settings.workers == 0:
         return InProcessExecutor(factory)
     environments, has_timing_gpu = local_environments(

@@ -272,8 +272,10 @@ class SearchSettings:
             raise invalid("worker_memory", "left out on this system", self.worker_memory, "Only Linux can limit it.")
         limits = {"trial_timeout": self.trial_timeout, "worker_memory": self.worker_memory}
         for name, limit in limits.items():
-            if limit is not None and self.cluster is not None:
-                raise invalid(name, "left out on a cluster", limit, "Ray looks after the processes there.")
+            if name == "worker_memory" and limit is not None and self.cluster is not None:
+                raise invalid(
+                    name, "left out on a cluster", limit, "Use --memory-per-trial; Ray ends what takes too much."
+                )
             if limit is not None and self.workers == 0:
                 raise invalid(name, "given with workers", f"{limit} and workers 0", "Only their processes have it.")
 

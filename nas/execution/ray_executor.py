@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,9 +14,11 @@ from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.job import EvaluatorFactory, Job
 from nas.execution.cluster import Resources, describe_node
 from nas.execution.job import Failure, FailureKind, Outcome, with_attempts
+from nas.execution.patience import MAX_TICK_S, Patience
 from nas.execution.ray_cluster import RayCluster
 from nas.execution.ray_worker import RayWorker, Reply
 from nas.execution.worker import Ready, Refused
+from nas.execution.worker_process import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +31,6 @@ _MAX_ATTEMPTS = 2
 _MAX_STARTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """A job, and how many workers have had it, the present one included."""
-
-    job: Job
-    number: int
-
-
 @dataclass(slots=True)
 class _Worker:
     """The driver's view of one actor.
@@ -47,30 +41,43 @@ class _Worker:
         nodes: That were alive when it was asked for.
         node: On which it is, once it is ready; "" before.
         attempt: At the job that it has.
+        since_s: When it was given that, by the executor's patience.
     """
 
     actor: Any
     call: "ray.ObjectRef[Reply] | None"
     nodes: frozenset[str]
     node: str = ""
-    attempt: _Attempt | None = None
+    attempt: Attempt | None = None
+    since_s: float = 0.0
 
 
 class RayExecutor:
     """An `Executor` over one persistent actor for each place that the cluster has for a trial.
 
-    It grows and shrinks with the cluster. A job whose actor dies is given to another actor once, then it has failed.
-    Ray places actors and watches over nodes; the driver keeps all state, and actors none but their evaluator.
+    It grows and shrinks with the cluster. A job whose actor dies, hangs or loses its device is given to another actor
+    once, then it has failed. Ray places actors and watches over nodes; the driver keeps all state, and actors none but
+    their evaluator.
 
     Args:
         cluster: Entered; it stays open when the executor closes.
         factory: Builds the evaluator in each actor.
         num_workers: Most actors at a time; None for as many as there are places.
+        timeout_s: How long an actor may take for a job before it is taken to hang; None derives it from those that
+            ended (see `Patience`).
     """
 
-    def __init__(self, cluster: RayCluster, factory: EvaluatorFactory, num_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        cluster: RayCluster,
+        factory: EvaluatorFactory,
+        num_workers: int | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
         self._cluster, self._factory, self._num_workers = cluster, factory, num_workers
-        self._waiting: deque[_Attempt] = deque()
+        self._patience = Patience(timeout_s)
+        self._waiting: deque[Attempt] = deque()
         self._workers: list[_Worker] = []
         self._failed_starts = 0
         self._look_at = self._start_at = 0.0
@@ -98,7 +105,7 @@ class RayExecutor:
         self.close(cancel=kind is not None)
 
     def submit(self, job: Job) -> None:
-        self._waiting.append(_Attempt(job, 1))
+        self._waiting.append(Attempt(job))
         self._hand_out()
 
     def next_outcome(self, timeout: float) -> tuple[Job, Outcome] | None:
@@ -107,7 +114,7 @@ class RayExecutor:
             self._keep_up()
             self._hand_out()
             left = max(0.0, deadline - time.monotonic())
-            ended = self._receive(min(left, _LOOK_S))
+            ended = self._receive(min(left, MAX_TICK_S)) or self._find_hanging()
             if ended is not None or left == 0:
                 return ended
 
@@ -168,7 +175,7 @@ class RayExecutor:
     def _hand_out(self) -> None:
         idle = (worker for worker in self._workers if worker.call is None)
         while self._waiting and (worker := next(idle, None)) is not None:
-            worker.attempt = self._waiting.popleft()
+            worker.attempt, worker.since_s = self._waiting.popleft(), self._patience.now
             worker.call = worker.actor.run.remote(worker.attempt.job)
 
     def _receive(self, timeout: float) -> tuple[Job, Outcome] | None:
@@ -185,7 +192,7 @@ class RayExecutor:
         try:
             reply = ray.get(worker.call)
         except RayError as error:
-            return self._lose(worker, error)
+            return self._lose(worker, *_how_it_ended(error))
         worker.call = None
         for record in reply.records:
             if logging.getLogger(record.name).isEnabledFor(record.levelno):
@@ -196,26 +203,37 @@ class RayExecutor:
                 return None
             case Refused(message):
                 raise InvalidInputError(message)
+            case Failure(kind="device error", reason=reason):
+                return self._lose(worker, "device error", reason.removeprefix("device error: "))
             case outcome:
                 attempt, worker.attempt = worker.attempt, None
                 assert attempt is not None, "a worker returns an outcome only for a job"
-                if not isinstance(outcome, Failure):
-                    outcome = with_attempts(outcome, attempt.number)
-                return attempt.job, outcome
+                if isinstance(outcome, Failure):
+                    return attempt.job, outcome
+                self._patience.learn(self._patience.now - worker.since_s)
+                return attempt.job, with_attempts(outcome, attempt.number)
 
-    def _lose(self, worker: _Worker, error: RayError) -> tuple[Job, Outcome] | None:
-        """Part with an actor that died or cannot be reached; return its job as failed if it had been lost before."""
+    def _find_hanging(self) -> tuple[Job, Outcome] | None:
+        """Part with one actor that has taken too long for its job, if there is one."""
+        now_s, limit_s = self._patience.now, self._patience.limit_s
+        for worker in self._workers:
+            if worker.attempt is not None and now_s - worker.since_s > limit_s:
+                return self._lose(worker, "timed out", f"no result after {now_s - worker.since_s:.0f} s")
+        return None
+
+    def _lose(self, worker: _Worker, kind: FailureKind, how: str) -> tuple[Job, Outcome] | None:
+        """Part with an actor that is dead or of no more use; return its job as failed if it had been lost before."""
         self._remove(worker)
-        kind, how = _how_it_ended(error)
         attempt = worker.attempt
         if attempt is None:
             self._count_failed_start(worker, how)
             return None
-        if attempt.number < _MAX_ATTEMPTS:
-            logger.warning("Trial %d lost its worker (%s); another takes it.", attempt.job.number, how)
-            self._waiting.appendleft(_Attempt(attempt.job, attempt.number + 1))
-            return None
-        return attempt.job, Failure(kind, f"{kind}: {how}, {attempt.number} times")
+        if attempt.number >= _MAX_ATTEMPTS:
+            return attempt.job, Failure(kind, f"{kind}: {how}, {attempt.number} attempts")
+        logger.warning("Trial %d lost its worker (%s: %s); another takes it.", attempt.job.number, kind, how)
+        job = replace(attempt.job, from_scratch=kind == "timed out")
+        self._waiting.appendleft(Attempt(job, attempt.number + 1))
+        return None
 
     def _count_failed_start(self, worker: _Worker, how: str) -> None:
         if worker.nodes - set(self._cluster.nodes()):

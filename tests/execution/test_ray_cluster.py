@@ -121,7 +121,7 @@ def test_a_search_loses_a_node_and_meets_its_budget(two_nodes: TwoNodes, tmp_pat
 def test_what_the_cluster_cannot_place_is_said_at_once(two_nodes: TwoNodes, tmp_path: Path) -> None:
     for asked, message in (
         (("--device", "cuda"), "one with a node that has 1 CPU, 1 GPU"),
-        (("--memory-per-trial", "90TB"), "GiB of memory"),
+        (("--memory-per-trial", "90000GB"), "GiB of memory"),
     ):
         code, out, err = finish(start(*TINY, "--cluster", two_nodes.address, *asked, "--out", tmp_path / "run"))
         assert (code, out) == (2, "")
@@ -178,7 +178,7 @@ class Hungry:
         analytic = Analytic(self.log)
 
         def evaluate(job: Job) -> Measurement:
-            analytic._write("begin", job.spec)
+            analytic._write("begin", job)
             held = []
             for _ in range(400):
                 held.append(b"x" * 2**24)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -120,12 +121,56 @@ def test_a_job_that_loses_its_actor_goes_to_another_once(cluster: RayCluster, tm
         for number in range(2):
             wait_for(lambda number=number: len(log_lines(log, "begin")) > number, executor)
             os.kill(log_lines(log, "begin")[number][1], signal.SIGKILL)
-        assert take(executor) == (job(0), Failure("worker died", "worker died: its process ended, 2 times"))
+        assert take(executor) == (job(0), Failure("worker died", "worker died: its process ended, 2 attempts"))
         executor.submit(job(1))
         wait_for(lambda: len(log_lines(log, "begin")) == 3, executor)
     pids = {pid for _, pid in log_lines(log, "begin")}
     assert len(pids) == 3
     wait_for(lambda: not any(map(is_alive, pids)))
+
+
+def test_a_job_that_hangs_goes_to_another_actor_once(cluster: RayCluster, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with RayExecutor(cluster, Analytic(log, sleep_s=600), num_workers=1, timeout_s=2) as executor:
+        executor.submit(job(0))
+        ended, outcome = take(executor)
+    assert ended.number == 0
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "timed out"
+    assert re.fullmatch(r"timed out: no result after \d+ s, 2 attempts", outcome.reason)
+    pids = {pid for _, pid in log_lines(log, "begin")}
+    assert len(pids) == 2
+    wait_for(lambda: not any(map(is_alive, pids)))
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Builds evaluators whose process has lost its device, the first time."""
+
+    log: Path
+
+    def __call__(self) -> Evaluate:
+        first = not self.log.exists()
+        self.log.touch()
+
+        def evaluate(job: Job) -> Measurement:
+            import torch
+
+            if first:
+                raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+            return measure(job.spec)
+
+        return evaluate
+
+
+def test_an_actor_that_lost_its_device_is_replaced(cluster: RayCluster, tmp_path: Path) -> None:
+    with RayExecutor(cluster, Poisoned(tmp_path / "log"), num_workers=1) as executor:
+        for number, attempts in ((0, 2), (1, 1)):
+            executor.submit(job(number))
+            ended, outcome = take(executor)
+            assert ended == job(number)
+            assert isinstance(outcome, Measurement)
+            assert outcome.num_attempts == attempts
 
 
 def test_a_candidate_that_kills_its_actor_fails_and_others_do_not(cluster: RayCluster, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class DeviceLostError(NasError):
 
 
 def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError:
-    """Build the error for one bad value in the house's form.
+    """Build the error for one bad value in the house's form: one line, which any terminal and file can hold.
 
     Args:
         name: What the value is called where the user wrote it.
@@ -50,7 +50,8 @@ def invalid(name: str, rule: str, value: object, todo: str) -> InvalidInputError
         value: What was found; long values are shortened.
         todo: One sentence on what to do about it.
     """
-    return InvalidInputError(f"`{name}` must be {rule}, got {_shorten(value)}. {todo}")
+    message = f"`{name}` must be {rule}, got {_shorten(value)}. {todo}"
+    return InvalidInputError(" ".join(message.encode(errors="backslashreplace").decode().splitlines()))
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

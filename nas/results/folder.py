@@ -23,6 +23,7 @@ from nas.files import replace_file
 from nas.optimization.objectives import Objective
 from nas.optimization.storage.address import complete
 from nas.optimization.storage.journal import open_journal, repair_journal
+from nas.results.damage import whole
 from nas.results.manifest import Manifest
 
 STUDY_NAME = "search"
@@ -167,6 +168,10 @@ class RunFolder:
         Raises:
             InvalidInputError: If the study in the journal has other objectives, or the journal is damaged.
         """
+        with whole(self.path):
+            return self._study(objective)
+
+    def _study(self, objective: Objective) -> optuna.Study:
         storage = self.storage()
         try:
             study = optuna.load_study(study_name=STUDY_NAME, storage=storage)

@@ -9,6 +9,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from nas.errors import invalid
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import measurement_reward
 from nas.optimization.trials import ARCH_ID, FAIL_REASON, ORIGIN, any_measurement_of, candidates, spec_of
@@ -116,13 +117,20 @@ def _row(trial: FrozenTrial, seed_stderr: float | None) -> dict[str, Any]:
     return row | {
         "number": trial.number,
         "state": "failed" if measurement is None else "stopped" if measurement.stopped else "measured",
-        "arch_id": trial.user_attrs[ARCH_ID],
+        "arch_id": _arch_id(trial),
         "fail_reason": trial.user_attrs.get(FAIL_REASON),
         "origin": trial.user_attrs.get(ORIGIN),
         "started_utc": _utc(trial.datetime_start),
         "ended_utc": _utc(trial.datetime_complete),
         "arch": spec_of(trial).summary,
     }
+
+
+def _arch_id(trial: FrozenTrial) -> str:
+    arch_id = trial.user_attrs[ARCH_ID]
+    if not isinstance(arch_id, str):
+        raise invalid(f"arch_id of trial {trial.number}", "a text", arch_id, "It was edited.")
+    return arch_id
 
 
 def _choices(values: list[Any]) -> "pd.Series[Any]":

@@ -1,22 +1,20 @@
 """`load`: a run folder as an object with tables, the front, the best network and its family."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import optuna
 import pandas as pd
 
-from nas.errors import InvalidInputError, invalid
+from nas.errors import invalid
 from nas.html import html_table
 from nas.optimization.objectives import PARETO, get_objective
 from nas.optimization.pareto import pareto_front
 from nas.optimization.samplers import num_random_trials
-from nas.optimization.storage.journal import DAMAGED
 from nas.optimization.trials import candidates, spec_of
 from nas.results.architectures import architectures_frame
+from nas.results.damage import whole
 from nas.results.family import Family
 from nas.results.folder import RunFolder
 from nas.results.frame import trials_frame
@@ -28,8 +26,6 @@ from nas.spec import ArchSpec
 
 PARETO_OBJECTIVES = dict(PARETO.front)
 """What the front is made of unless the search's objective says otherwise."""
-
-_MAX_REASON = 200
 
 
 class Run:
@@ -142,18 +138,5 @@ def load(path: str | os.PathLike[str]) -> Run:
         InvalidInputError: If the path is no run, or it was damaged.
     """
     folder = RunFolder.open(path)
-    with whole(folder):
+    with whole(folder.path):
         return Run(folder, folder.manifest, folder.read_study())
-
-
-@contextmanager
-def whole(folder: RunFolder) -> Iterator[None]:
-    """Say of what is raised by records that a search does not write that the run was damaged or edited."""
-    try:
-        yield
-    except InvalidInputError:
-        raise
-    except DAMAGED as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode().split())
-        todo = f"It was damaged or edited, restore it from a copy: {reason[:_MAX_REASON]}."
-        raise invalid("run", "as a search wrote it", str(folder.path), todo) from error

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from nas.optimization.trials import Sitting, num_under_way, sitting_of
+from nas.results.damage import whole
 from nas.results.folder import RunFolder
 from nas.results.noise import Noise
-from nas.results.run import Run, whole
+from nas.results.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def read_status(path: str | os.PathLike[str]) -> Status:
     """
     folder = RunFolder.open(path)
     is_running = folder.is_locked()  # Before the study is read: a search that ends in between is not "stopped" then.
-    with whole(folder):
+    with whole(folder.path):
         return _status(folder, is_running)
 
 

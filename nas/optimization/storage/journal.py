@@ -75,8 +75,7 @@ def open_journal(path: Path, *, is_shared: bool = False) -> JournalStorage:
     try:
         return JournalStorage(JournalFile(str(path), is_shared=is_shared))
     except DAMAGED as error:
-        reason = " ".join(f"{error}".split())
-        raise invalid("journal", "whole", str(path), f"A line of it cannot be read: {reason}.") from error
+        raise invalid("journal", "whole", str(path), f"A line of it cannot be read: {error}.") from error
     except OSError as error:
         raise invalid("journal", "readable", str(path), f"{error.strerror or error}.") from error
 

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nas.evaluation.device import device_name, physical_name, resolve_device
 from nas.evaluation.device_profile import DeviceProfile
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
-from nas.evaluation.lease import Lease, open_lease
+from nas.evaluation.lease import Lease
 from nas.evaluation.measurement import Measurement
 from nas.evaluation.rungs import RungWatch
 from nas.evaluation.signals.scorer import Scorer
@@ -24,17 +23,17 @@ from nas.evaluation.step_features import StepShape
 from nas.evaluation.step_setup import StepSetup
 from nas.evaluation.step_time import StepTimer
 from nas.evaluation.step_times import MeasuredStepTimes, PredictedStepTimes, StepTimes
-from nas.evaluation.stopwatch import synchronize
 from nas.evaluation.timing_cache import TimingCache
 from nas.evaluation.timing_history import TimingHistory
 from nas.evaluation.timing_statistics import Effort
+from nas.evaluation.training import device_lease, train_and_validate
 from nas.models import build_model
 from nas.spec import ArchSpec
 from nas.training.checkpoint import EVERY_S, Checkpoint
 from nas.training.cpu import prepare_cpu
-from nas.training.loop import Trainer, compute_dtype, fit, normaliser, reestimate_batch_norm
+from nas.training.loop import compute_dtype
 from nas.training.recipe import Recipe
-from nas.training.validation import Validation, validate
+from nas.training.validation import Validation
 
 PROXY_RECIPE = Recipe(flip=False, shift=0)
 """Chosen by measurement: results/fashion_hard/README.md."""
@@ -87,14 +86,14 @@ class ProxyFactory:
         if "cpu" in (device.type, timing_device.type):
             prepare_cpu(num_threads=1)
         dataset = self._load() if self.fetch is None else self.fetch()
-        lease = _device_lease(device)
+        lease = device_lease(device)
         same = physical_name(timing_device) == physical_name(device)
         return ProxyEvaluator(
             dataset,
             self.reference,
             device,
             lease=lease,
-            step_times=self._step_times(dataset, timing_device, lease if same else _device_lease(timing_device)),
+            step_times=self._step_times(dataset, timing_device, lease if same else device_lease(timing_device)),
             step_image_size=self.setup.image_size if self.setup is not None else None,
             recipe=self.recipe,
             signals=self.signals,
@@ -257,34 +256,18 @@ class ProxyEvaluator:
         checkpoint: Checkpoint | None = None,
         watch: RungWatch | None = None,
     ) -> tuple[Validation | None, float]:
-        """Train `spec` from scratch and validate it, pausing between batches while another process times steps.
-
-        Where `checkpoint` has kept an earlier attempt, training goes on from there.
-
-        Returns:
-            How good it is on the validation split, None where `watch` stopped it, and the training loss at the end.
-        """
-        pause = self._lease.yield_
-        with self._lease.shared():
-            torch.manual_seed(seed)
-            trainer = Trainer(self._build(spec), self.recipe, self.device)
-            train, val = self.dataset.train, self.dataset.val
-            data = train.subset(min(fidelity.train_images, len(train)))
-            normalise = normaliser(self.dataset, fidelity.image_size or spec.train_image_size)
-            if watch is not None:
-                watch.begin(trainer, data, fidelity.epochs, normalise)
-            loss = fit(trainer, data, fidelity.epochs, normalise, seed, watch, between_batches=pause, keeper=checkpoint)
-            validation = None
-            if watch is None or not watch.stopped:
-                reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
-                validation = validate(trainer.model, val, normalise, pause)
-        if checkpoint is not None:
-            checkpoint.remove()
-        return validation, loss
+        """Train `spec` by the proxy's recipe and validate it; see `train_and_validate`."""
+        return train_and_validate(
+            spec,
+            fidelity,
+            seed,
+            recipe=self.recipe,
+            dataset=self.dataset,
+            device=self.device,
+            lease=self._lease,
+            checkpoint=checkpoint,
+            watch=watch,
+        )
 
     def _build(self, spec: ArchSpec) -> torch.nn.Module:
         return build_model(spec, self.dataset.num_classes, self.dataset.in_channels)
-
-
-def _device_lease(device: torch.device) -> Lease:
-    return open_lease(physical_name(device), partial(synchronize, device))

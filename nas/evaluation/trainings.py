@@ -6,14 +6,11 @@ from dataclasses import dataclass
 import torch
 
 from nas.data import Dataset, load_dataset
-from nas.evaluation.device import physical_name, resolve_device
-from nas.evaluation.lease import Lease, open_lease
-from nas.evaluation.stopwatch import synchronize
+from nas.evaluation.device import resolve_device
+from nas.evaluation.lease import Lease
+from nas.evaluation.training import device_lease, train_and_validate
 from nas.evaluation.training_job import TrainingJob, TrainingResult
-from nas.models import build_model
 from nas.training.cpu import prepare_cpu
-from nas.training.loop import Trainer, fit, normaliser, reestimate_batch_norm
-from nas.training.validation import validate
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class TrainingFactory:
         dataset = load_dataset(
             self.data, image_size=self.image_size, val_images=self.val_images, seed=self.data_seed, download=False
         )
-        return TrainingEvaluator(dataset, device, open_lease(physical_name(device), lambda: synchronize(device)))
+        return TrainingEvaluator(dataset, device, device_lease(device))
 
 
 class TrainingEvaluator:
@@ -67,16 +64,16 @@ class TrainingEvaluator:
             torch.OutOfMemoryError: If it does not fit.
         """
         start, processor, paused_s = time.perf_counter(), time.thread_time(), self._lease.paused_s
-        train, val, pause = self.dataset.train, self.dataset.val, self._lease.yield_
-        with self._lease.shared():
-            torch.manual_seed(job.seed)
-            model = build_model(job.spec, self.dataset.num_classes, self.dataset.in_channels)
-            trainer = Trainer(model, job.recipe, self.device)
-            data = train.subset(min(job.fidelity.train_images, len(train)))
-            normalise = normaliser(self.dataset, job.fidelity.image_size or job.spec.train_image_size)
-            fit(trainer, data, job.fidelity.epochs, normalise, job.seed, between_batches=pause)
-            reestimate_batch_norm(trainer.model, data, normalise, between_batches=pause)
-            found = validate(trainer.model, val, normalise, pause)
+        found, _ = train_and_validate(
+            job.spec,
+            job.fidelity,
+            job.seed,
+            recipe=job.recipe,
+            dataset=self.dataset,
+            device=self.device,
+            lease=self._lease,
+        )
+        assert found is not None, "nothing stops it"
         return TrainingResult(
             accuracy=found.accuracy,
             val_loss=found.loss,

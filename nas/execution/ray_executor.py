@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,13 +12,13 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from nas.errors import InvalidInputError, WorkerStartError
 from nas.evaluation.job import EvaluatorFactory, Job
+from nas.execution.attempt import Attempt
 from nas.execution.cluster import Resources, describe_node
 from nas.execution.job import Failure, FailureKind, Outcome, with_attempts
 from nas.execution.patience import MAX_TICK_S, Patience
 from nas.execution.ray_cluster import RayCluster
 from nas.execution.ray_worker import RayWorker, Reply
-from nas.execution.worker import Ready, Refused
-from nas.execution.worker_process import Attempt
+from nas.execution.worker import Ready, Refused, relay
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ _LOOK_S = 2.0
 _ADD_NODE_S = 60.0
 """How long a cluster may have no place for any trial before the search ends."""
 _TELL_S = 30.0
-_MAX_ATTEMPTS = 2
 _MAX_STARTS = 2
 
 
@@ -195,8 +194,7 @@ class RayExecutor:
             return self._lose(worker, *_how_it_ended(error))
         worker.call = None
         for record in reply.records:
-            if logging.getLogger(record.name).isEnabledFor(record.levelno):
-                logging.getLogger(record.name).handle(record)
+            relay(record)
         match reply.result:
             case Ready():
                 worker.node, self._failed_starts = reply.node, 0
@@ -228,11 +226,11 @@ class RayExecutor:
         if attempt is None:
             self._count_failed_start(worker, how)
             return None
-        if attempt.number >= _MAX_ATTEMPTS:
-            return attempt.job, Failure(kind, f"{kind}: {how}, {attempt.number} attempts")
+        again = attempt.lost(Failure(kind, f"{kind}: {how}"))
+        if isinstance(again, Failure):
+            return attempt.job, again
         logger.warning("Trial %d lost its worker (%s: %s); another takes it.", attempt.job.number, kind, how)
-        job = replace(attempt.job, from_scratch=kind == "timed out")
-        self._waiting.appendleft(Attempt(job, attempt.number + 1))
+        self._waiting.appendleft(again)
         return None
 
     def _count_failed_start(self, worker: _Worker, how: str) -> None:

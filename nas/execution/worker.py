@@ -34,6 +34,13 @@ Message = Ready | Refused | Outcome | logging.LogRecord
 """What a worker sends. An outcome belongs to the job that the worker was last given."""
 
 
+def relay(record: logging.LogRecord) -> None:
+    """Let the driver's logging handle what a worker logged, if its logger wants it."""
+    ours = logging.getLogger(record.name)
+    if ours.isEnabledFor(record.levelno):
+        ours.handle(record)
+
+
 class _Sender(logging.handlers.QueueHandler):
     """Sends messages to the driver one at a time, log records among them, from whichever thread."""
 

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from nas.evaluation.job import Job
+from nas.execution.attempt import Attempt
 from nas.execution.job import Failure
 from nas.execution.memory import num_system_kills
 from nas.execution.signals import DRIVER_SIGNALS
@@ -21,17 +22,6 @@ logger = logging.getLogger(__name__)
 
 _END_S = 5.0
 """How long a killed process may take to end; one that waits for a broken device may never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Attributes:
-    job: What a worker is to do.
-    number: From 1: how many workers have been given it.
-    """
-
-    job: Job
-    number: int = 1
 
 
 @dataclass(slots=True)

@@ -11,21 +11,21 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Self
 
 from nas.errors import InvalidInputError, WorkerStartError, invalid
 from nas.evaluation.job import EvaluatorFactory, Job
+from nas.execution.attempt import Attempt
 from nas.execution.job import Failure, Outcome, with_attempts
 from nas.execution.patience import MAX_TICK_S, Patience
-from nas.execution.worker import Message, Ready, Refused
-from nas.execution.worker_process import Attempt, WorkerProcess
+from nas.execution.worker import Message, Ready, Refused, relay
+from nas.execution.worker_process import WorkerProcess
 
 logger = logging.getLogger(__name__)
 
-_MAX_STARTS = _MAX_ATTEMPTS = 2
+_MAX_STARTS = 2
 _CLOSE_GRACE_S = 5.0
 
 
@@ -211,8 +211,7 @@ class WorkerPool:
             case Refused():
                 raise InvalidInputError(message.message)
             case logging.LogRecord():
-                if logging.getLogger(message.name).isEnabledFor(message.levelno):
-                    logging.getLogger(message.name).handle(message)
+                relay(message)
             case Failure(kind="device error"):
                 worker.broken = message
             case _:
@@ -231,11 +230,11 @@ class WorkerPool:
         self._refill(worker, failure.reason)
         attempt = worker.attempt
         if attempt is not None and worker.ready:
-            if attempt.number >= _MAX_ATTEMPTS:
-                return attempt.job, replace(failure, reason=f"{failure.reason}, {attempt.number} attempts")
+            again = attempt.lost(failure)
+            if isinstance(again, Failure):
+                return attempt.job, again
             logger.warning("Trial %d is begun once more: %s.", attempt.job.number, failure.reason)
-            job = replace(attempt.job, from_scratch=failure.kind == "timed out")
-            attempt = Attempt(job, attempt.number + 1)
+            attempt = again
         if attempt is not None:
             self._waiting.appendleft(attempt)
         return None

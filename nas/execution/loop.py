@@ -2,77 +2,60 @@
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 
 from nas.errors import invalid
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job, job_seed
 from nas.evaluation.measurement import Measurement
+from nas.execution.endings import ending_of, tell
 from nas.execution.events import (
     Candidate,
     Elsewhere,
     Event,
     Failed,
     Finished,
-    Measured,
     Opened,
-    Outside,
     Repeated,
     Retrained,
     Retraining,
     Started,
-    Stopped,
     Stopping,
 )
 from nas.execution.executor import Executor
-from nas.execution.job import Failure, Outcome
-from nas.execution.ledger import Key, Ledger, key_of
+from nas.execution.job import Outcome
+from nas.execution.ledger import Key, Ledger
 from nas.execution.noise import NoiseRepeats
 from nas.execution.prescreen import Prescreen
+from nas.execution.proposing import Proposer
 from nas.execution.recovery import recover
 from nas.execution.sharing import Others
 from nas.execution.signals import GRACE_S, StopSignals
 from nas.optimization.drafts import Drafts
-from nas.optimization.objectives import Objective, measurement_reward
+from nas.optimization.objectives import Objective
 from nas.optimization.prefilter import Prefilter
 from nas.optimization.stopping import EarlyStopping
 from nas.optimization.trials import (
     ARCH,
-    FAIL_REASON,
     ORIGIN,
-    any_measurement_of,
     candidates,
-    describe,
-    note_signal,
     signals_of,
     spec_of,
     take,
-    tell_failed,
-    tell_measured,
-    tell_outside,
     tell_repeat,
-    tell_stopped,
 )
-from nas.space import Params, SearchSpace
+from nas.space import SearchSpace
 from nas.spec import ArchSpec
 
 logger = logging.getLogger(__name__)
 
-MAX_FREE_ASKS = 30
-"""Repeats and trials outside the bounds in a row before a random new candidate is proposed."""
-
-_ENUMERATED = 5_000
-"""Spaces with at most this many configurations are enumerated to find what is left; larger ones are sampled."""
-_SAMPLED = 2_000
 _POLL_S = 0.5
 
 
@@ -133,33 +116,43 @@ def search_loop(
     with StopSignals(grace_s) as signals:
         if others is None:
             recover(study, space, objective)
+        proposer = Proposer(
+            study=study,
+            space=space,
+            drafts=Drafts(study),
+            make_sampler=make_sampler,
+            seed=seed,
+            on_event=on_event,
+            prescreen=prescreen,
+            prefilter=prefilter,
+            others=others,
+            repeats={},
+        )
         search = _Search(
             study=study,
             space=space,
             budget=budget,
             objective=objective,
             executor=executor,
-            make_sampler=make_sampler,
             fidelity=fidelity,
             seed=seed,
             on_event=on_event,
             common_seed=common_seed,
-            prescreen=prescreen,
-            prefilter=prefilter,
             stopping=stopping,
             ledger=Ledger.read(study),
-            drafts=Drafts(study),
             others=others,
+            proposer=proposer,
+            repeats=proposer.repeats,
             noise=NoiseRepeats(study, space, noise_repeats, 0 if others is None else others.draw_offset >> 32),
         )
         if prefilter is not None:
             prefilter.resume(signals_of(study))
-        past = tuple(_past(study))
+        past = tuple(map(ending_of, candidates(study)))
         for candidate in past:
             search.learn(candidate)
         on_event(Opened(budget, past))
         if warm_start:
-            search.propose_references()
+            proposer.propose_references(search.ledger, budget)
         finished = search.run(signals)
         on_event(finished)
         return finished
@@ -182,47 +175,25 @@ class _Search:
     budget: int
     objective: Objective
     executor: Executor
-    make_sampler: Callable[[int], BaseSampler]
     fidelity: Fidelity
     seed: int
     on_event: Callable[[Event], None]
     common_seed: bool
-    prescreen: Prescreen | None
-    prefilter: Prefilter | None
     stopping: EarlyStopping | None
     ledger: Ledger
-    drafts: Drafts
     others: Others | None
+    proposer: Proposer
+    repeats: dict[Key, list[Trial]]
     noise: NoiseRepeats
     running: dict[int, tuple[Trial, Key]] = field(default_factory=dict)
-    repeats: dict[Key, list[Trial]] = field(default_factory=dict)
     exhausted: bool = False
-    unseen: dict[Key, Params] | None = None
     measured: dict[int, Measurement] = field(default_factory=dict)
 
     def learn(self, candidate: Candidate) -> None:
-        """Keep what was measured of a candidate, and let the prescreen know what its step took."""
-        if isinstance(candidate, Failed):
-            return
-        self.measured[candidate.number] = candidate.measurement
-        if self.prescreen is not None:
-            relative_step_time = candidate.measurement.relative_step_time
-            assert relative_step_time is not None, "a search with a limit on step times measures them"
-            self.prescreen.add(candidate.spec, relative_step_time)
-
-    def _excess(self, spec: ArchSpec) -> float:
-        """Return how far a candidate is outside the space's bounds, or beyond the prescreen's limit."""
-        excess = self.space.excess(spec)
-        return excess if excess > 0 or self.prescreen is None else self.prescreen.excess(spec)
-
-    def propose_references(self) -> None:
-        trials = self.study.get_trials(deepcopy=False)
-        if any(trial.user_attrs.get(ORIGIN) not in self.space.references for trial in trials):
-            return
-        proposed = {trial.user_attrs[ORIGIN] for trial in trials}
-        for name, params in itertools.islice(self.space.references.items(), self.budget):
-            if name not in proposed:
-                self._propose(name, params)
+        """Keep what was measured of a candidate, for rules of early stopping and for later proposals."""
+        if not isinstance(candidate, Failed):
+            self.measured[candidate.number] = candidate.measurement
+        self.proposer.learn(candidate)
 
     def run(self, signals: StopSignals) -> Finished:
         told_to_stop = False
@@ -270,7 +241,7 @@ class _Search:
         if self.others is None:
             return
         self.ledger, ended = self.others.look(self.ledger)
-        for candidate in map(_as_event, ended):
+        for candidate in map(ending_of, ended):
             self.learn(candidate)
             self.on_event(Elsewhere(candidate))
         here = {key for _, key in self.running.values()}
@@ -294,59 +265,8 @@ class _Search:
         """
         self._take_waiting()
         while not self.exhausted and not self.ledger.waiting and self.ledger.num_claimed < self.budget:
-            self._propose_new()
+            self.exhausted = not self.proposer.propose_next(self.ledger)
             self._take_waiting()
-
-    def _propose_new(self) -> None:
-        if self.ledger.num_free_asks < MAX_FREE_ASKS:
-            self._propose("sampler")
-            return
-        params = self._find_unseen()
-        if params is None:
-            self.exhausted = True
-        else:
-            self._propose("random", params)
-
-    def _propose(self, origin: str, params: Params | None = None) -> None:
-        """Put one trial into the study: a candidate that waits, or what is free.
-
-        Args:
-            origin: Where the parameters come from.
-            params: If the sampler is not to choose them.
-        """
-        trial = self.drafts.begin(self.make_sampler(self._draw), self.ledger.num_trials, params)
-        spec = self.space.suggest(trial)
-        describe(trial, spec)
-        trial.set_user_attr(ORIGIN, origin)
-        excess, key = self._excess(spec), key_of(spec)
-        if excess > 0:
-            tell_outside(self.drafts.study, trial, excess)
-            self.ledger.count_free()
-            self.on_event(Outside(self.drafts.added_number, excess))
-        elif key in self.ledger.evaluated:
-            original = self.ledger.evaluated[key]
-            tell_repeat(self.drafts.study, trial, self.study.get_trials(deepcopy=False)[original])
-            self.ledger.count_free()
-            self.on_event(Repeated(self.drafts.added_number, original))
-        elif key in self.ledger.live:
-            if self.others is not None:
-                self.others.own(trial)
-            self.repeats.setdefault(key, []).append(self.drafts.add(TrialState.RUNNING))
-            self.ledger.count_free()
-        elif origin == "sampler" and (excess := self._shortfall(trial, spec)) > 0:
-            tell_outside(self.drafts.study, trial, excess)
-            self.ledger.count_free()
-            self.on_event(Outside(self.drafts.added_number, excess))
-        else:
-            self.ledger.count_waiting(self.drafts.add(TrialState.WAITING).number, key)
-
-    def _shortfall(self, trial: Trial, spec: ArchSpec) -> float:
-        """Return by how much the prefilter's signal is too low, and keep the signal; 0 or less is evaluated."""
-        if self.prefilter is None:
-            return 0.0
-        signal, shortfall = self.prefilter.judge(spec)
-        note_signal(trial, signal)
-        return shortfall
 
     def _take_waiting(self) -> None:
         """Take the trials that wait: repeats at once, candidates while the executor and the budget have room."""
@@ -412,18 +332,8 @@ class _Search:
 
     def _end(self, trial: Trial, job: Job, outcome: Outcome) -> Candidate | None:
         """Tell the study how a candidate ended; return None if another driver has passed it on in the meantime."""
-        if not isinstance(outcome, Failure) and not all(map(math.isfinite, self.objective.values(outcome))):
-            # Optuna would turn it into a failure without a reason, which would not use up budget.
-            outcome = Failure("diverged", f"diverged: {self.objective.name} is {self.objective.values(outcome)}")
         try:
-            if isinstance(outcome, Failure):
-                tell_failed(self.study, trial, outcome.reason)
-                return Failed(job.number, job.spec, outcome.reason)
-            if outcome.stopped:
-                tell_stopped(self.study, trial, outcome)
-                return Stopped(job.number, job.spec, outcome)
-            tell_measured(self.study, trial, outcome, self.objective)
-            return Measured(job.number, job.spec, outcome, measurement_reward(outcome))
+            return tell(self.study, trial, job, outcome, self.objective)
         except UpdateFinishedTrialError:
             if self.others is None:
                 raise
@@ -452,50 +362,3 @@ class _Search:
         else:
             for trial, _ in self.running.values():
                 self.others.pass_on(trial)
-
-    @property
-    def _draw(self) -> int:
-        """What to seed a proposal with; no two proposals of a study have the same."""
-        return self.ledger.next_draw + (0 if self.others is None else self.others.draw_offset)
-
-    def _is_new(self, spec: ArchSpec) -> bool:
-        if self.ledger.is_known(key_of(spec)):
-            return False
-        return self.prescreen is None or self.prescreen.excess(spec) <= 0
-
-    def _find_unseen(self) -> Params | None:
-        """Return a random network inside the bounds and limits that was never evaluated and is not running, or None."""
-        rng = np.random.default_rng([self.seed, self._draw])
-        if self.space.num_configurations > _ENUMERATED:
-            draws = (self.space.sample(rng) for _ in range(_SAMPLED))
-            return next((params for params in draws if self._is_new(self.space.decode(params))), None)
-        if self.unseen is None:
-            self.unseen = _enumerate(self.space)
-        unseen = [params for params in self.unseen.values() if self._is_new(self.space.decode(params))]
-        return unseen[int(rng.integers(len(unseen)))] if unseen else None
-
-
-def _enumerate(space: SearchSpace) -> dict[Key, Params]:
-    """Return one configuration of each network inside the bounds."""
-    found: dict[Key, Params] = {}
-    for values in itertools.product(*space.choices.values()):
-        params = dict(zip(space.choices, values, strict=True))
-        spec = space.decode(params)
-        if space.excess(spec) <= 0:
-            found.setdefault(key_of(spec), params)
-    return found
-
-
-def _past(study: optuna.Study) -> list[Candidate]:
-    """Return the candidates of a study as the events that they were."""
-    return [_as_event(trial) for trial in candidates(study)]
-
-
-def _as_event(trial: FrozenTrial) -> Candidate:
-    """Return how a candidate ended as the event that it was."""
-    measurement = any_measurement_of(trial)
-    if measurement is None:
-        return Failed(trial.number, spec_of(trial), trial.user_attrs[FAIL_REASON])
-    if measurement.stopped:
-        return Stopped(trial.number, spec_of(trial), measurement)
-    return Measured(trial.number, spec_of(trial), measurement, measurement_reward(measurement))

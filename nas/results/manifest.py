@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
@@ -154,15 +154,8 @@ class Manifest:
 
         Seed, budget, sampler, workers and versions may differ; what makes numbers incomparable may not.
         """
-        mine, theirs = _comparable(self), _comparable(other)
-        for name, words in _MUST_MATCH.items():
-            if mine[name] != theirs[name]:
-                raise invalid(
-                    name,
-                    f"as in the run that is resumed ({words}: {_short(mine[name])})",
-                    theirs[name],
-                    "Resume with the same, or start a new run with --out.",
-                )
+        todo = "Resume with the same, or start a new run with --out."
+        self._check_same(other, tuple(_MUST_MATCH), "as in the run that is resumed", todo)
 
     def check_comparable(self, other: "Manifest") -> None:
         """Raise InvalidInputError unless numbers of this manifest's run can be compared with those of `other`'s.
@@ -170,15 +163,14 @@ class Manifest:
         The search space, the objective, the sampler and the seed may differ; data, fidelity, what is timed and the
         network that step times and parameters are relative to may not.
         """
+        todo = "Numbers of these runs do not compare: search again with what the other had."
+        self._check_same(other, _COMPARABLE, "the same in both runs", todo)
+
+    def _check_same(self, other: "Manifest", names: Sequence[str], rule: str, todo: str) -> None:
         mine, theirs = _comparable(self), _comparable(other)
-        for name in _COMPARABLE:
+        for name in names:
             if mine[name] != theirs[name]:
-                raise invalid(
-                    name,
-                    f"the same in both runs ({_MUST_MATCH[name]}: {_short(mine[name])})",
-                    theirs[name],
-                    "Numbers of these runs do not compare: search again with what the other had.",
-                )
+                raise invalid(name, f"{rule} ({_MUST_MATCH[name]}: {_short(mine[name])})", theirs[name], todo)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from nas.complexity import depth
 from nas.evaluation.measurement import SIGNAL_NAMES
+from nas.results.ranking import kendall_tau
 from nas.results.run import Run
 
 SIGNAL_DTYPES = {"signal": "string", "is_trivial": "bool", "num_candidates": "int64", "tau": "float64"}
@@ -40,7 +41,7 @@ def rank_signals(run: Run) -> pd.DataFrame:
         if known[column].nunique() < 2 or known["accuracy"].nunique() < 2:
             continue
         count = len(known)
-        tau = kendalltau(known[column].astype(float), known["accuracy"]).statistic
+        tau = kendall_tau(*(known[name].to_numpy(dtype=np.float64) for name in (column, "accuracy")))
         by_chance = math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))  # Kendall 1938, without ties
         found.append((name, name in TRIVIAL, count, tau, by_chance))
     table = pd.DataFrame(found, columns=list(SIGNAL_DTYPES)).astype(SIGNAL_DTYPES)

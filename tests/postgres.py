@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql/none"))
 
 
 def as_postgres(folder: Path, *command: object) -> None:
@@ -26,7 +27,7 @@ def postgres() -> Iterator[str]:
         pytest.skip("PostgreSQL is not installed")
     pytest.importorskip("psycopg")
     # Its user must reach the folder, and the path of a socket must be short.
-    folder = Path(f"/tmp/nas-postgres-{os.getpid()}")
+    folder = Path(tempfile.gettempdir()) / f"nas-postgres-{os.getpid()}"
     folder.mkdir(mode=0o755)
     control = (POSTGRES / "pg_ctl", "-D", folder / "data")
     try:

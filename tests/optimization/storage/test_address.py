@@ -15,7 +15,7 @@ SECRET = "S3cr.t"
         (f"postgresql://db/nas?user=nas&password={SECRET}&x=1", "postgresql://db/nas?user=nas&password=***&x=1"),
         (f"postgresql://db/nas?sslpassword={SECRET}", "postgresql://db/nas?sslpassword=***"),
         ("postgresql://nas@db/nas", "postgresql://nas@db/nas"),
-        ("sqlite:////tmp/study.db", "sqlite:////tmp/study.db"),
+        ("sqlite:////srv/study.db", "sqlite:////srv/study.db"),
         ("journal:///shared/study", "journal:///shared/study"),
         (
             f"python -m nas.search --storage=a://u:{SECRET}@h/n --budget 3",

@@ -10,6 +10,8 @@ from nas.space import Skeleton, StageChoices, StagewiseSpace
 
 SIZE = 16
 CLASS_NAMES = ("across", "down", "squares")
+COMMON = ("--space", "tests.stripes:space", "--fidelity", "64x1", "--val-images", "30", "--device", "cpu")
+"""Flags of a search of the space; it wants --data."""
 
 space = StagewiseSpace(
     "stripes",

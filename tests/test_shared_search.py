@@ -9,9 +9,8 @@ from nas.optimization.storage.address import STORAGE_VARIABLE
 from nas.optimization.trials import DRIVER
 from nas.search import main
 from tests.running import everything_in, exit_code, refusal, start
-from tests.stripes import write_stripes
+from tests.stripes import COMMON, write_stripes
 
-COMMON = ("--space", "tests.stripes:space", "--fidelity", "64x1", "--val-images", "30", "--device", "cpu")
 SECRET = "S3cretWord"
 
 

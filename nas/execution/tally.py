@@ -66,11 +66,11 @@ class Tally:
     num_free: int = 0
     best: Measured | None = None
     front: Front = field(init=False)
-    _began: float = 0.0
+    _began: float = field(init=False)
     _done_before: int = 0
 
     def __post_init__(self) -> None:
-        self.front = Front(self.objective)
+        self.front, self._began = Front(self.objective), self.clock()
 
     def count(self, event: Event) -> None:
         match event:

@@ -90,6 +90,11 @@ def test_resuming_counts_what_is_there(tmp_path: Path) -> None:
     assert rest.eta_s is None
 
 
+def test_time_begins_with_the_display_where_no_search_is_open_yet():
+    now = 40_000.0
+    assert Tally(clock=lambda: now).elapsed_s == 0
+
+
 def test_the_pace_is_that_of_this_sitting() -> None:
     ticks = count(0, 10)
     now = [0.0]

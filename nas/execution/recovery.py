@@ -9,10 +9,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from nas.optimization.objectives import Objective
 from nas.optimization.trials import (
     ARCH_ID,
-    FAIL_REASON,
-    any_measurement_of,
     describe,
     put_back,
+    recorded_end,
     tell_interrupted,
 )
 from nas.space import Params, SearchSpace
@@ -26,13 +25,10 @@ def recover(study: optuna.Study, space: SearchSpace, objective: Objective) -> No
     call goes on with what is left.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        measurement, params = any_measurement_of(trial), _params(trial, space)
-        if measurement is not None and measurement.stopped:
-            study.tell(trial.number, state=TrialState.PRUNED)
-        elif measurement is not None:
-            study.tell(trial.number, objective.values(measurement))
-        elif FAIL_REASON in trial.user_attrs:
-            study.tell(trial.number, state=TrialState.FAIL)
+        end, params = recorded_end(trial, objective), _params(trial, space)
+        if end is not None:
+            state, values = end
+            study.tell(trial.number, values, state)
         elif params is None:
             if trial.state == TrialState.RUNNING:
                 tell_interrupted(study, Trial(study, trial._trial_id))

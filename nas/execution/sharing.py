@@ -10,11 +10,10 @@ from nas.execution.ledger import Ledger
 from nas.optimization.objectives import Objective
 from nas.optimization.trials import (
     DRIVER,
-    FAIL_REASON,
-    any_measurement_of,
     is_candidate,
     move,
     pass_on,
+    recorded_end,
 )
 
 _logger = logging.getLogger(__name__)
@@ -69,14 +68,7 @@ class Others:
         move(self._study, trial, TrialState.FAIL)
 
     def _take_over(self, trial: FrozenTrial) -> None:
-        measurement = any_measurement_of(trial)
-        if measurement is not None and measurement.stopped:
-            told = move(self._study, trial, TrialState.PRUNED)
-        elif measurement is not None:
-            told = move(self._study, trial, TrialState.COMPLETE, self._objective.values(measurement))
-        elif FAIL_REASON in trial.user_attrs:
-            told = move(self._study, trial, TrialState.FAIL)
-        else:
-            told = pass_on(self._study, trial)
+        end = recorded_end(trial, self._objective)
+        told = pass_on(self._study, trial) if end is None else move(self._study, trial, *end)
         if told:
             _logger.warning("Driver %s is gone; trial %d goes on.", trial.user_attrs.get(DRIVER), trial.number)

@@ -206,6 +206,14 @@ def any_measurement_of(trial: FrozenTrial) -> Measurement | None:
     return None if plain is None else Measurement.from_dict(plain)
 
 
+def recorded_end(trial: FrozenTrial, objective: Objective) -> tuple[TrialState, list[float] | None] | None:
+    """Return the state and the values of a trial whose outcome is on record, whether it was told or not; or None."""
+    measurement = any_measurement_of(trial)
+    if measurement is None:
+        return (TrialState.FAIL, None) if FAIL_REASON in trial.user_attrs else None
+    return (TrialState.PRUNED, None) if measurement.stopped else (TrialState.COMPLETE, objective.values(measurement))
+
+
 def expected_values(trial: FrozenTrial, objective: Objective) -> list[float] | None:
     """Return the objective's values of a candidate; None for one that failed, for repeats and for other trials.
 
@@ -221,12 +229,6 @@ def expected_values(trial: FrozenTrial, objective: Objective) -> list[float] | N
         return None
     expected = measurement.predicted_accuracy
     return objective.values(measurement if expected is None else replace(measurement, accuracy=expected))
-
-
-def measurements(study: optuna.Study) -> list[Measurement]:
-    """Return what was measured of the candidates so far, also of those that were stopped early."""
-    found = (any_measurement_of(trial) for trial in candidates(study))
-    return [measurement for measurement in found if measurement is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ import nas.results
 from nas.optimization.objectives import PARETO, REWARD, measurement_reward
 from nas.optimization.stopping.dominated import NUM_STDERRS, DominatedStopping
 from nas.optimization.stopping.halving import HalvingStopping
-from nas.optimization.trials import measurements
 from tests.benchmarks.replay import front_volume, plain_train_s, read_log, replay, simulate_rungs
+from tests.execution.support import measurements
 
 pytestmark = pytest.mark.benchmark
 

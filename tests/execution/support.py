@@ -27,7 +27,7 @@ from nas.execution.signals import GRACE_S
 from nas.optimization.objectives import PARETO, Objective
 from nas.optimization.prefilter import Prefilter
 from nas.optimization.stopping import EarlyStopping
-from nas.optimization.trials import ARCH_ID, ORIGIN, candidates
+from nas.optimization.trials import ARCH_ID, ORIGIN, any_measurement_of, candidates
 from nas.space import Bounds, Params, SearchSpace, Skeleton, StageChoices, StagewiseSpace, Value
 from nas.spec import ArchSpec, StageSpec
 
@@ -262,3 +262,9 @@ def is_alive(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").exists() else True
     except FileNotFoundError:
         return False
+
+
+def measurements(study: optuna.Study) -> list[Measurement]:
+    """Return what was measured of the candidates so far, also of those that were stopped early."""
+    found = (any_measurement_of(trial) for trial in candidates(study))
+    return [measurement for measurement in found if measurement is not None]

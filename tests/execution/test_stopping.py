@@ -21,11 +21,20 @@ from nas.optimization.trials import (
     candidates,
     describe,
     measurement_of,
-    measurements,
 )
 from nas.results.frame import trials_frame
 from nas.results.rungs import COLUMN_DTYPES, rungs_frame
-from tests.execution.support import Analytic, climb, log_lines, make_space, measure, open_study, search, told
+from tests.execution.support import (
+    Analytic,
+    climb,
+    log_lines,
+    make_space,
+    measure,
+    measurements,
+    open_study,
+    search,
+    told,
+)
 
 # Accuracy follows from parameters here, so that no candidate dominates another; rewards differ.
 DOMINATED = make_stopping("dominated", objective=REWARD)

@@ -133,8 +133,11 @@ def check_end(folder: Path, fault: str, killed: Counter[str]) -> None:
     assert all(trial.state.is_finished() or trial.state == TrialState.WAITING for trial in trials)
     ended = Counter(arch_id for arch_id, _ in log_lines(folder / "log", "end"))
     for trial in found:
+        reason = trial.user_attrs.get(FAIL_REASON, "")
         if has_fault(trial, fault):
-            assert trial.user_attrs[FAIL_REASON].startswith((REASONS[fault], "worker died"))
+            assert reason.startswith((REASONS[fault], "worker died"))
+        elif killed["worker"] >= 2 and reason == "worker died (signal 9), 2 attempts":
+            assert trial.state == TrialState.FAIL  # Both of its attempts were on a worker that was killed.
         else:
             assert trial.state == TrialState.COMPLETE, trial.user_attrs
             # An evaluation is lost, and done again, only where its end came between the last tell and the kill.

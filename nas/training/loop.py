@@ -1,7 +1,7 @@
 """The training loop, validation, and BatchNorm re-estimation, on data that is held on the device."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.data.batches import augment, epoch_order, prepare
+from nas.data.batches import augment, prepare
 from nas.data.dataset import Dataset, ImageSet
 from nas.errors import DivergedError
+from nas.training.batches import Phase, TrainingBatches
 from nas.training.recipe import Recipe
 
 EVAL_BATCH_SIZE = 500
@@ -22,6 +23,9 @@ EVAL_BATCH_SIZE = 500
 Normalise = Callable[[Tensor], Tensor]
 """From stored images, uint8 (N, C, H, W), to what the network reads: float, channels-last, at its image size."""
 
+
+OnStep = Callable[[int, Tensor], bool | None]
+"""Called with the number of a step, from 1, and its loss, still on the device; True ends the training."""
 
 BetweenBatches = Callable[[], None]
 """Called after every batch, whose work may still be queued on the device: a place to let other work go first."""
@@ -107,41 +111,21 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def set_regularisation(self, *, dropout: float | None, stochastic_depth: float | None) -> None:
+        pass
 
-class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
-    """Augmented, normalised batches of every epoch; a last incomplete batch of an epoch is left out.
 
-    Order and augmentation depend on `seed` alone, so that networks trained with one seed see the same images.
+def one_phase(recipe: Recipe, num_epochs: int, normalise: Normalise) -> tuple[Phase]:
+    """Return a recipe's own training: all epochs at one image size, with flips and shifts."""
 
-    Attributes:
-        generator: Of all draws; on the CPU, so that they are the same for every device.
-        order: Of the images in the epoch under way, on the device of the images.
-        step: Batches so far.
-        total: Batches in all.
-    """
+    def make(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return normalise(augment(images, generator, flip=recipe.flip, shift=recipe.shift)), labels
 
-    def __init__(self, data: ImageSet, recipe: Recipe, num_epochs: int, normalise: Normalise, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.order = torch.empty(0, dtype=torch.int64)
-        self.step, self.total = 0, num_steps(data, recipe, num_epochs)
-        self._data, self._recipe, self._normalise = data, recipe, normalise
-        self._size = min(recipe.batch_size, len(data))
-
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        if self.step == self.total:
-            raise StopIteration
-        place = self.step % (len(self._data) // self._size)
-        if place == 0:
-            self.order = epoch_order(len(self._data), self.generator).to(self._data.images.device)
-        self.step += 1
-        chosen = self.order[place * self._size : (place + 1) * self._size]
-        images = self._data.images[chosen]
-        images = augment(images, self.generator, flip=self._recipe.flip, shift=self._recipe.shift)
-        return self._normalise(images), self._data.labels[chosen]
+    return (Phase(num_epochs, recipe.batch_size, make),)
 
 
 def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
-    """Return how many batches `TrainingBatches` yields."""
+    """Return how many steps `fit` takes."""
     return num_epochs * (len(data) // min(recipe.batch_size, len(data)))
 
 
@@ -176,11 +160,11 @@ def fit(
     num_epochs: int,
     normalise: Normalise,
     seed: int,
-    on_step: Callable[[int, Tensor], bool | None] | None = None,
+    on_step: OnStep | None = None,
     between_batches: BetweenBatches = nothing,
     keeper: Keeper | None = None,
 ) -> float:
-    """Train over all epochs with the recipe's schedule.
+    """Train over all epochs as the recipe says; like `run` on the batches of `one_phase`.
 
     Args:
         trainer: The network and its recipe.
@@ -188,6 +172,26 @@ def fit(
         num_epochs: Passes over them.
         normalise: From stored to network images.
         seed: Of data order and augmentation.
+        on_step: See `run`, like the rest.
+        between_batches: Called after every step.
+        keeper: Keeps the training on its way.
+    """
+    batches = TrainingBatches(data, one_phase(trainer.recipe, num_epochs, normalise), seed)
+    return run(trainer, batches, on_step, between_batches, keeper)
+
+
+def run(
+    trainer: Trainer,
+    batches: TrainingBatches,
+    on_step: OnStep | None = None,
+    between_batches: BetweenBatches = nothing,
+    keeper: Keeper | None = None,
+) -> float:
+    """Train on all batches, with the recipe's schedule of the learning rate and the regularisation of each phase.
+
+    Args:
+        trainer: The network and its recipe.
+        batches: Of which none was taken.
         on_step: Called with the number of the step, from 1, and its loss; training ends there if it returns True.
         between_batches: Called after every step.
         keeper: Keeps the training on its way. One that was kept goes on: callers are not told of its first steps again.
@@ -199,14 +203,18 @@ def fit(
         DivergedError: As soon as a check, made about twenty times a run, finds a loss that is not finite.
     """
     trainer.model.train()
-    training = Training(trainer, TrainingBatches(data, trainer.recipe, num_epochs, normalise, seed), [])
+    training = Training(trainer, batches, [])
     if keeper is not None:
         keeper.resume(training)
-    batches, losses, total = training.batches, training.losses, training.batches.total
-    for inputs, labels in batches:
+    losses, total, phase = training.losses, batches.total, None
+    for inputs, targets in batches:
         step = batches.step
-        trainer.set_learning_rate(trainer.recipe.rate(step - 1, total))
-        losses.append(trainer.step(inputs, labels))
+        if batches.phase is not phase:
+            phase = batches.phase
+            trainer.set_regularisation(dropout=phase.dropout, stochastic_depth=phase.stochastic_depth)
+        rate = trainer.recipe.rate(batches.schedule_position, total)
+        trainer.set_learning_rate(rate * phase.batch_size / trainer.recipe.batch_size)
+        losses.append(trainer.step(inputs, targets))
         # Reading a loss waits for the device, so it is not done every step.
         if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
             raise DivergedError(f"training loss is {losses[-1].item()} at step {step} of {total}")

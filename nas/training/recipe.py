@@ -41,7 +41,7 @@ class Recipe:
         if not 0 <= self.warmup_fraction < 1:
             raise invalid("warmup_fraction", "from 0 up to, not including, 1", self.warmup_fraction, "Lower it.")
 
-    def rate(self, step: int, num_steps: int) -> float:
+    def rate(self, step: float, num_steps: int) -> float:
         """Return the learning rate of step 0 to num_steps - 1: linear warm-up, then a fall that ends near 0.
 
         A schedule that ends is worth more than a long one that is cut off: every fidelity is a complete short run.

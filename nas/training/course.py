@@ -26,7 +26,7 @@ class Epoch:
         val_accuracy: Top-1 on the validation split, 0 to 1; higher is better.
         val_loss: Mean cross-entropy there, without label smoothing; lower is better.
         learning_rate: Of the epoch's last step.
-        train_s: Seconds since the beginning without validations; those before an interruption count, the interruption not.
+        train_s: Seconds since the beginning, without validations and without the time between interruption and resume.
         elapsed_s: Likewise, validations included.
     """
 
@@ -60,7 +60,6 @@ class Course:
 
     Attributes:
         epochs: That have ended.
-        last: The network that was validated last, and how it did; None before the first epoch's end.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Course:
         self._trainer, self._dataset, self._batches, self._normalise = trainer, dataset, batches, normalise
         self._on_step, self._on_epoch, self._patience, self._clock = on_step, on_epoch, patience, clock
         self.epochs: list[Epoch] = []
-        self.last: tuple[nn.Module, Validation] | None = None
+        self._last: tuple[nn.Module, Validation] | None = None
         self._losses: list[Tensor] = []
         self._began_s = clock()
         self._validation_s = 0.0
@@ -91,9 +90,7 @@ class Course:
             return False
         train_loss = torch.stack(self._losses).mean().item()  # Waits for the device, so it is training.
         ended_s = self._clock()
-        model = settled_copy(self._trainer.model, self._dataset.train, self._normalise)
-        validation = validate(model, self._dataset.val, self._normalise)
-        self.last = model, validation
+        self._last = model, validation = self._validate()
         now_s = self._clock()
         epoch = Epoch(
             epoch=self._batches.epoch,
@@ -111,6 +108,16 @@ class Course:
         self.epochs.append(epoch)
         self._on_epoch(epoch, model)
         return self._patience is not None and self._epochs_since_the_best() >= self._patience
+
+    def last_validated(self) -> tuple[nn.Module, Validation]:
+        """Return the network that was validated last, and how it did; it is validated if only the checkpoint saw it."""
+        if self._last is None:
+            self._last = self._validate()
+        return self._last
+
+    def _validate(self) -> tuple[nn.Module, Validation]:
+        model = settled_copy(self._trainer.model, self._dataset.train, self._normalise)
+        return model, validate(model, self._dataset.val, self._normalise)
 
     def _epochs_since_the_best(self) -> int:
         best = max(self.epochs, key=lambda epoch: epoch.val_accuracy)
@@ -130,4 +137,3 @@ class Course:
         batches = training.batches
         under_way = 0 if batches.ends_epoch else batches.epoch_step
         self._losses = training.losses[len(training.losses) - under_way :]
-

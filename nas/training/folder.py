@@ -68,4 +68,6 @@ class TrainingFolder:
         self._save(model, self.weights_path, epoch)
 
     def _save(self, model: nn.Module, path: Path, epoch: Epoch) -> None:
-        save_weights(model, path, self._metadata | epoch_metadata(epoch.epoch, epoch.val_accuracy, self._num_val_images))
+        save_weights(
+            model, path, self._metadata | epoch_metadata(epoch.epoch, epoch.val_accuracy, self._num_val_images)
+        )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.data.batches import augment, prepare
+from nas.data.batches import augment, epoch_order, prepare
 from nas.data.dataset import Dataset, ImageSet
 from nas.errors import DivergedError
 from nas.training.batches import Phase, TrainingBatches
@@ -213,7 +213,7 @@ def run(
             phase = batches.phase
             trainer.set_regularisation(dropout=phase.dropout, stochastic_depth=phase.stochastic_depth)
         rate = trainer.recipe.rate(batches.schedule_position, total)
-        trainer.set_learning_rate(rate * phase.batch_size / trainer.recipe.batch_size)
+        trainer.set_learning_rate(rate * (phase.batch_size / trainer.recipe.batch_size))
         losses.append(trainer.step(inputs, targets))
         # Reading a loss waits for the device, so it is not done every step.
         if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):

@@ -7,13 +7,14 @@ from torch import nn
 from nas.data import Dataset
 from nas.errors import DivergedError
 from nas.models import build_model
+from nas.training.batches import TrainingBatches
 from nas.training.loop import (
     Trainer,
-    TrainingBatches,
     fit,
     make_optimizer,
     normaliser,
     num_steps,
+    one_phase,
     predict,
     reestimate_batch_norm,
 )
@@ -26,7 +27,7 @@ RECIPE = Recipe(batch_size=50, flip=False, shift=0)
 
 
 def batches(dataset, *, recipe=RECIPE, num_epochs=2, seed=0):
-    return list(TrainingBatches(dataset.train, recipe, num_epochs, normaliser(dataset), seed))
+    return list(TrainingBatches(dataset.train, one_phase(recipe, num_epochs, normaliser(dataset)), seed))
 
 
 def make_model(spec, seed=0):

@@ -96,10 +96,10 @@ def plain_train_s(whole: Measurement) -> float:
 def simulate_rungs(log: Sequence[Measurement], others: Sequence[Measurement], seed: int) -> list[Measurement]:
     """Give candidates that have no rungs some that say as much of their accuracy as those of a log do.
 
-    Losses and accuracies at the log's rungs are fitted to its final accuracies and to what is known of size: large
-    networks look worse early than they end. To what the fit makes of the others' is added noise with the covariance of
-    the residuals, so that errors of one candidate at several rungs are as alike as in the log. A validation takes the
-    share of a training's time that it took in the log.
+    Losses and accuracies at the log's rungs are fitted to its final accuracies and to what is known of size: at equal
+    accuracy, networks of more parameters look better early. To what the fit makes of the others' is added noise with
+    the covariance of the residuals, so that errors of one candidate at several rungs are as alike as in the log. A
+    validation takes the share of a training's time that it took in the log.
     """
     validated = [index for index, rung in enumerate(log[0].rungs) if rung.accuracy is not None]
     signals = np.array([_signals(m, validated) for m in log])

@@ -94,7 +94,7 @@ def test_with_one_objective_it_is_the_best_that_must_be_in_reach(seed, index):
     *finished, new = candidates(25, seed=seed)
     rule = replace(UNSPARED, objective=REWARD).rule(finished)
     mean, stderr = Prediction.fit(SHARES, finished).predict(index, new.rungs[index])
-    hoped = measurement_reward(replace(new, accuracy=mean + stderr))
+    hoped = measurement_reward(replace(new, accuracy=mean + UNSPARED.num_stderrs * stderr))
     assert rule.stops(at_rung(new, index)) is (hoped < max(map(measurement_reward, finished)))
 
 

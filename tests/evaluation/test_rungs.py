@@ -137,9 +137,10 @@ def test_steps_of_rungs(shares, total, expected):
     assert rung_steps(shares, total) == expected
 
 
-def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, tmp_path):
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, tmp_path, validates):
     factory = make_factory(data, "cpu", checkpoints=tmp_path / "checkpoints", checkpoint_every_s=0.0)
-    job = replace(JOB, stop_rule=NoStopping(SHARES))
+    job = replace(JOB, stop_rule=StopAt(2.0, validates))
     whole = factory()(job)
 
     class KilledAtTheLastRung(StopAt):
@@ -149,7 +150,7 @@ def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, t
             return False
 
     with pytest.raises(KeyboardInterrupt):
-        factory()(replace(JOB, stop_rule=KilledAtTheLastRung(0.75)))
+        factory()(replace(JOB, stop_rule=KilledAtTheLastRung(0.75, validates)))
     (kept,) = (tmp_path / "checkpoints").iterdir()
     again = factory()(job)
     assert not kept.exists()

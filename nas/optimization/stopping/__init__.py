@@ -14,7 +14,7 @@ from nas.errors import did_you_mean, invalid
 from nas.evaluation.job import StopRule
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import Objective
-from nas.optimization.stopping.dominated import DominatedStopping
+from nas.optimization.stopping.dominated import NUM_STDERRS, NUM_STDERRS_OF_ONE, DominatedStopping
 from nas.optimization.stopping.halving import HalvingStopping
 from nas.optimization.stopping.none import NoStopping
 
@@ -43,7 +43,8 @@ def make_stopping(name: str, *, objective: Objective, rungs: str | None = None) 
     """
     match name:
         case "dominated":
-            return DominatedStopping(parse_rungs(DOMINATED_RUNGS if rungs is None else rungs), objective)
+            care = NUM_STDERRS if len(objective.directions) > 1 else NUM_STDERRS_OF_ONE
+            return DominatedStopping(parse_rungs(DOMINATED_RUNGS if rungs is None else rungs), objective, care)
         case "halving":
             return HalvingStopping(parse_rungs(HALVING_RUNGS if rungs is None else rungs))
         case "none":

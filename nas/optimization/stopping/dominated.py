@@ -18,7 +18,9 @@ from nas.optimization.pareto import pareto_mask
 from nas.optimization.stopping.prediction import Prediction
 
 NUM_STDERRS = 1.25
-"""Loses about one percent of the front's hypervolume in replayed searches: results/early_stopping/README.md."""
+"""Loses less than one percent of the front's hypervolume in replayed searches: results/early_stopping/README.md."""
+NUM_STDERRS_OF_ONE = 2.0
+"""For a single objective: where one candidate is all that counts, losing it is dear, and few are near it."""
 
 MIN_FINISHED = 10
 SPARE_EVERY = 4

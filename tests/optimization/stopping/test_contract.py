@@ -104,6 +104,11 @@ def test_rungs_are_read():
     )
 
 
+def test_a_single_objective_is_given_more_care():
+    one, many = (make_stopping("dominated", objective=OBJECTIVES[name]).rule([]) for name in ("reward", "pareto"))
+    assert one.num_stderrs > many.num_stderrs
+
+
 def test_rules_import_no_torch():
     code = "import sys, nas.optimization.stopping; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -89,8 +89,8 @@ class SearchSettings:
     """When training is stopped early. dominated: even an optimistic accuracy would be beaten by finished candidates at
     no higher cost. halving: successive halving on the reward. none: never."""
     rungs: str | None = None
-    """Where that is decided, as shares of a training: 1/8,1/4,1/2. With none they are only recorded; then by default
-    there are none."""
+    """Where that is decided, as shares of a training. By default dominated takes 1/8,3/16,1/4,3/8,1/2 and halving
+    1/8,1/4,1/2. With none candidates are only validated there, for the record; then by default there are none."""
     workers: int | None = None
     """Worker processes; 0 evaluates in this process. By default one per accelerator, or per CPU core. On a cluster, the
     most at a time; by default as many as it has room for."""

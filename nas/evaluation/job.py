@@ -17,6 +17,10 @@ class StopRule(Protocol):
     def rungs(self) -> tuple[float, ...]:
         """Where it is asked: shares of the training, above 0 and below 1, ascending."""
 
+    @property
+    def validates(self) -> bool:
+        """Whether a rung is to be validated before it is asked; else it must do with the training loss, for nothing."""
+
     def predict(self, measurement: Measurement) -> float | None:
         """Return the accuracy that training is expected to end at, 0 to 1; None while too little is known."""
 

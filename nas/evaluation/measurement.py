@@ -14,18 +14,18 @@ class Rung:
     Attributes:
         share: Of its training, above 0 and below 1.
         images_seen: Training images until then, repetitions counted.
-        accuracy: Top-1 on a fixed part of the validation images, 0 to 1; higher is better.
-        val_loss: Mean cross-entropy there; lower is better.
-        num_val_images: How many images both are of.
+        accuracy: Top-1 on a fixed part of the validation images, 0 to 1; higher is better. None where nobody validated.
+        val_loss: Mean cross-entropy there; lower is better. None likewise.
+        num_val_images: How many images both are of; 0 where nobody validated.
         train_loss: Mean training loss of the last steps before, a sixteenth of all steps; lower is better.
         train_s: Seconds of training until then, without rungs and pauses.
-        rung_s: Seconds that it took to look, without pauses.
+        rung_s: Seconds that it took to validate, without pauses; 0 where it was not.
     """
 
     share: float
     images_seen: int
-    accuracy: float
-    val_loss: float
+    accuracy: float | None
+    val_loss: float | None
     num_val_images: int
     train_loss: float
     train_s: float

@@ -17,7 +17,7 @@ from nas.training.validation import Validation, settled_copy, validate
 
 NUM_VAL_IMAGES = 1000
 NUM_SETTLING_BATCHES = 2
-"""A rung is cheap: it uses a part of the validation images, and re-estimates BatchNorm on few training images."""
+"""A validation on the way is cheap: it uses a part of the images, and re-estimates BatchNorm on few training images."""
 
 _WINDOW = 16
 
@@ -29,7 +29,9 @@ def rung_steps(shares: Sequence[float], total: int) -> dict[int, float]:
 
 
 class RungWatch:
-    """An `on_step` of `fit` that validates a copy of the network at rungs, and asks a rule whether to stop.
+    """An `on_step` of `fit` that takes note of the training loss at rungs, and asks a rule whether to stop.
+
+    A copy of the network is validated at each rung if the rule needs that, else only where training is stopped.
 
     It is a `Companion` of a checkpoint: where a training goes on that was interrupted, its rungs are not lost.
 
@@ -61,6 +63,7 @@ class RungWatch:
         self.images_seen = 0
         self.rungs: tuple[Rung, ...] = ()
         self.stopped = False
+        self._validation: Validation | None = None
 
     def begin(self, trainer: Trainer, data: ImageSet, num_epochs: int, normalise: Normalise) -> None:
         """Take note of a training that begins now; the arguments are those of `fit`."""
@@ -76,13 +79,19 @@ class RungWatch:
         self._losses.append(loss)
         self.images_seen = step * self._batch_size
         if self._rule is not None and step in self._steps:
-            self.rungs = (*self.rungs, self._look(self._steps[step]))
-            self.stopped = self._rule.stops(replace(self._known, rungs=self.rungs))
+            rung = self._look(self._steps[step])
+            if self._rule.validates:
+                rung = self._validated(rung)
+            self.stopped = self._rule.stops(replace(self._known, rungs=(*self.rungs, rung)))
+            if self.stopped and not self._rule.validates:
+                rung = self._validated(rung)
+            self.rungs = (*self.rungs, rung)
         return self.stopped
 
     def result(self, validation: Validation | None, train_loss: float) -> Measurement:
         """Return what is known when training has ended; without a validation the last rung says how good it is."""
-        last = validation or Validation(self.rungs[-1].accuracy, self.rungs[-1].val_loss, self.rungs[-1].num_val_images)
+        last = validation or self._validation
+        assert last is not None, "who was stopped was validated there"
         measurement = replace(
             self._known,
             accuracy=last.accuracy,
@@ -107,19 +116,28 @@ class RungWatch:
     def _look(self, share: float) -> Rung:
         # Reading the loss waits for the device, so that the steps before it count as training.
         train_loss = torch.stack(list(self._losses)).mean().item()
+        return Rung(
+            share=share,
+            images_seen=self.images_seen,
+            accuracy=None,
+            val_loss=None,
+            num_val_images=0,
+            train_loss=train_loss,
+            train_s=self._clock() - self._began_s - sum(rung.rung_s for rung in self.rungs),
+            rung_s=0.0,
+        )
+
+    def _validated(self, rung: Rung) -> Rung:
         began_s = self._clock()
         model = settled_copy(
             self._trainer.model, self._data, self._normalise, NUM_SETTLING_BATCHES, self._between_batches
         )
-        found = validate(model, self._val, self._normalise, self._between_batches)
-        return Rung(
-            share=share,
-            images_seen=self.images_seen,
+        found = self._validation = validate(model, self._val, self._normalise, self._between_batches)
+        return replace(
+            rung,
             accuracy=found.accuracy,
             val_loss=found.loss,
             num_val_images=found.num_images,
-            train_loss=train_loss,
-            train_s=began_s - self._began_s - sum(rung.rung_s for rung in self.rungs),
             rung_s=self._clock() - began_s,
         )
 

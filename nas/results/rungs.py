@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from nas.evaluation.measurement import Rung
 from nas.optimization.trials import ARCH_ID, any_measurement_of
 
-_DTYPES = {"float": "float64", "int": "int64"}
+_DTYPES = {"float": "float64", "float | None": "float64", "int": "int64"}
 COLUMN_DTYPES = {
     "number": "int64",
     "arch_id": "string",

@@ -24,6 +24,7 @@ class StopAt:
     """Stops everybody at one rung, expecting 60%."""
 
     share: float
+    validates: bool = True
     rungs: tuple[float, ...] = SHARES
 
     def predict(self, measurement):
@@ -60,9 +61,10 @@ def evaluator(data, device):
     return make_factory(data, device)()
 
 
-def test_who_is_not_stopped_ends_where_it_would_without_rungs(evaluator):
+@pytest.mark.parametrize("rule", [NoStopping(SHARES), StopAt(2.0, validates=False)], ids=["validated", "looked at"])
+def test_who_is_not_stopped_ends_where_it_would_without_rungs(evaluator, rule):
     plain = evaluator(JOB)
-    watched = evaluator(replace(JOB, stop_rule=NoStopping(SHARES)))
+    watched = evaluator(replace(JOB, stop_rule=rule))
     assert [rung.images_seen for rung in watched.rungs] == [45, 90, 135]
     assert (watched.accuracy, watched.train_loss) == (plain.accuracy, plain.train_loss), "to the last bit"
     assert (watched.images_seen, watched.stopped, watched.predicted_accuracy) == (180, False, None)
@@ -99,6 +101,19 @@ def test_training_ends_where_it_is_stopped(evaluator):
     assert Measurement.from_dict(found.to_dict()) == found
 
 
+def test_without_validations_there_is_one_where_training_is_stopped(evaluator):
+    validated = evaluator(replace(JOB, stop_rule=StopAt(0.5)))
+    found = evaluator(replace(JOB, stop_rule=StopAt(0.5, validates=False)))
+    first, last = found.rungs
+    assert (first.accuracy, first.val_loss, first.num_val_images, first.rung_s) == (None, None, 0, 0.0)
+    assert [rung.train_loss for rung in found.rungs] == [rung.train_loss for rung in validated.rungs]
+    assert (last.accuracy, last.val_loss, last.num_val_images) == (found.accuracy, found.val_loss, 60)
+    assert (found.accuracy, found.accuracy_stderr) == (validated.accuracy, validated.accuracy_stderr)
+    assert (found.stopped, found.predicted_accuracy) == (True, 0.6)
+    assert last.rung_s > 0
+    assert Measurement.from_dict(found.to_dict()) == found
+
+
 def test_others_may_time_during_a_rung(evaluator, monkeypatch):
     pauses = []
     monkeypatch.setattr(evaluator._lease, "yield_", lambda: pauses.append(None))
@@ -122,9 +137,10 @@ def test_steps_of_rungs(shares, total, expected):
     assert rung_steps(shares, total) == expected
 
 
-def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, tmp_path):
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, tmp_path, validates):
     factory = make_factory(data, "cpu", checkpoints=tmp_path / "checkpoints", checkpoint_every_s=0.0)
-    job = replace(JOB, stop_rule=NoStopping(SHARES))
+    job = replace(JOB, stop_rule=StopAt(2.0, validates))
     whole = factory()(job)
 
     class KilledAtTheLastRung(StopAt):
@@ -134,7 +150,7 @@ def test_a_training_that_goes_on_after_an_interruption_has_all_its_rungs(data, t
             return False
 
     with pytest.raises(KeyboardInterrupt):
-        factory()(replace(JOB, stop_rule=KilledAtTheLastRung(0.75)))
+        factory()(replace(JOB, stop_rule=KilledAtTheLastRung(0.75, validates)))
     (kept,) = (tmp_path / "checkpoints").iterdir()
     again = factory()(job)
     assert not kept.exists()

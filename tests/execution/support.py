@@ -165,13 +165,15 @@ def measure(spec: ArchSpec, seed: int = 0, *, nan: bool = False) -> Measurement:
 
 
 def climb(measurement: Measurement, rule: StopRule) -> Measurement:
-    """Return how a candidate ends that is asked for at every rung; its accuracy grows with the share."""
+    """Return how a candidate ends whose rule is asked at every rung; its accuracy grows with the share."""
     for share in rule.rungs:
         accuracy = measurement.accuracy * share**0.5
-        rung = Rung(share, round(100 * share), accuracy, 1.0, 50, 2.0 - accuracy, share, 0.01)
+        validated = Rung(share, round(100 * share), accuracy, 1.0, 50, 2.0 - accuracy, share, 0.01)
+        rung = validated if rule.validates else replace(validated, accuracy=None, val_loss=None, num_val_images=0)
         now = replace(measurement, rungs=(*measurement.rungs, rung))
         if rule.stops(now):
-            return replace(now, accuracy=accuracy, stopped=True, predicted_accuracy=rule.predict(now))
+            predicted, passed = rule.predict(now), (*measurement.rungs, validated)
+            return replace(now, accuracy=accuracy, stopped=True, predicted_accuracy=predicted, rungs=passed)
         measurement = now
     return measurement
 

@@ -29,16 +29,16 @@ class Showing(ProxyFactory):
     """Shows its process and the trained network's weights in files beside the checkpoints."""
 
     def __call__(self) -> Evaluate:
-        import nas.evaluation.proxy as proxy
+        import nas.evaluation.training as training
 
-        evaluate, folder, validate = super().__call__(), self.checkpoints.parent, proxy.validate
+        evaluate, folder, validate = super().__call__(), self.checkpoints.parent, training.validate
         (folder / f"{os.getpid()}.pid").touch()
 
         def show(model, *args):
             save_weights(model, folder / "weights.safetensors", {})
             return validate(model, *args)
 
-        proxy.validate = show  # In a worker of its own, which ends with the test.
+        training.validate = show  # In a worker of its own, which ends with the test.
         return evaluate
 
 

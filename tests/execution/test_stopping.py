@@ -111,6 +111,7 @@ def test_a_driver_killed_between_record_and_telling_lost_nothing():
 
     class Stop:
         rungs = (0.5,)
+        validates = True
 
         def predict(self, measurement):
             return None

@@ -14,12 +14,14 @@ from nas.errors import did_you_mean, invalid
 from nas.evaluation.job import StopRule
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import Objective
-from nas.optimization.stopping.dominated import DominatedStopping
+from nas.optimization.stopping.dominated import NUM_STDERRS, NUM_STDERRS_OF_ONE, DominatedStopping
 from nas.optimization.stopping.halving import HalvingStopping
 from nas.optimization.stopping.none import NoStopping
 
 STOPPING_NAMES = ("dominated", "halving", "none")
-DEFAULT_RUNGS = "1/8,1/4,1/2"
+DOMINATED_RUNGS = "1/8,3/16,1/4,3/8,1/2"
+"""Looking there costs nothing; chosen by measurement: results/early_stopping/README.md."""
+HALVING_RUNGS = "1/8,1/4,1/2"
 
 
 class EarlyStopping(Protocol):
@@ -33,17 +35,18 @@ def make_stopping(name: str, *, objective: Objective, rungs: str | None = None) 
     Args:
         name: One of `STOPPING_NAMES`; see the module of that name.
         objective: What the search optimises.
-        rungs: Shares of a training at which rules are asked, as `parse_rungs` reads them; None for `DEFAULT_RUNGS`,
-            and for none where nothing is stopped.
+        rungs: Shares of a training at which rules are asked, as `parse_rungs` reads them; None for those above, and for
+            none where nothing is stopped.
 
     Raises:
         InvalidInputError: If the name is unknown, or the rungs are none.
     """
     match name:
         case "dominated":
-            return DominatedStopping(parse_rungs(DEFAULT_RUNGS if rungs is None else rungs), objective)
+            care = NUM_STDERRS if len(objective.directions) > 1 else NUM_STDERRS_OF_ONE
+            return DominatedStopping(parse_rungs(DOMINATED_RUNGS if rungs is None else rungs), objective, care)
         case "halving":
-            return HalvingStopping(parse_rungs(DEFAULT_RUNGS if rungs is None else rungs))
+            return HalvingStopping(parse_rungs(HALVING_RUNGS if rungs is None else rungs))
         case "none":
             return NoStopping(() if rungs is None else parse_rungs(rungs))
         case _:
@@ -62,5 +65,5 @@ def parse_rungs(text: str) -> tuple[float, ...]:
         shares = ()
     ascending = all(one < other for one, other in itertools.pairwise(shares))
     if not shares or not ascending or shares[0] <= 0 or shares[-1] >= 1:
-        raise invalid("rungs", "rising shares above 0 and below 1", text, f"Write for example {DEFAULT_RUNGS}.")
+        raise invalid("rungs", "rising shares above 0 and below 1", text, f"Write for example {HALVING_RUNGS}.")
     return shares

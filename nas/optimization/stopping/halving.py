@@ -4,6 +4,7 @@ Tuning", arXiv 1810.05934, as a rule that stops: who is not among the best so fa
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import measurement_reward
@@ -13,8 +14,10 @@ ETA = 3
 
 
 def rung_reward(measurement: Measurement, index: int) -> float:
-    """Return the reward by the accuracy at a rung; higher is better."""
-    return measurement_reward(replace(measurement, accuracy=measurement.rungs[index].accuracy))
+    """Return the reward by the accuracy at a validated rung; higher is better."""
+    accuracy = measurement.rungs[index].accuracy
+    assert accuracy is not None, "the rule asks for validations"
+    return measurement_reward(replace(measurement, accuracy=accuracy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class HalvingStopping:
         found: dict[float, list[float]] = {share: [] for share in self.rungs}
         for measurement in measurements:
             for index, rung in enumerate(measurement.rungs):
-                if rung.share in found:
+                if rung.share in found and rung.accuracy is not None:
                     found[rung.share].append(rung_reward(measurement, index))
         return HalvingRule(self.rungs, tuple(_cutoff(found[share], self.eta) for share in self.rungs))
 
@@ -45,6 +48,7 @@ class HalvingRule:
 
     rungs: tuple[float, ...]
     cutoffs: tuple[float | None, ...]
+    validates: ClassVar[bool] = True
 
     def predict(self, measurement: Measurement) -> float | None:  # noqa: ARG002
         return None

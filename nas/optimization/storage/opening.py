@@ -5,12 +5,13 @@ import re
 import time
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage, get_storage
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from nas.errors import invalid
@@ -84,13 +85,34 @@ def _database_at(address: URL, read_only: bool) -> BaseStorage:
     for pause_s in (*_SCHEMA_PAUSES_S, None):
         try:
             text = address.render_as_string(hide_password=False)
-            return get_storage(RDBStorage(text, engine_kwargs=options, skip_table_creation=read_only))
+            storage = RDBStorage(text, engine_kwargs=options, skip_table_creation=read_only)
+            if address.get_backend_name() == "sqlite" and not read_only:
+                _lock_transactions(storage.engine)
+            return get_storage(storage)
         except (DBAPIError, StorageInternalError) as error:
             # Drivers that begin together in an empty database all try to make its tables; one succeeds.
             if pause_s is None or not _RACE.search(str(error)):
                 raise
             time.sleep(pause_s * random.uniform(0.5, 1))
     raise AssertionError("unreachable")
+
+
+def _lock_transactions(engine: Engine) -> None:
+    """Have every transaction of SQLite lock the file from its beginning.
+
+    Optuna takes a trial that waits by looking at its state and then setting it, and locks the row in between, which
+    SQLite does not know: of two drivers that look at the same time both would take it.
+    """
+
+    @event.listens_for(engine, "connect")
+    def leave_transactions_to_us(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # Connections made before have begun otherwise.
 
 
 def _database(url: str, read_only: bool) -> BaseStorage:

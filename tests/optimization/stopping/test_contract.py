@@ -36,6 +36,15 @@ def test_a_rule_goes_to_a_worker_as_it_is(stopping):
     assert pickle.loads(pickle.dumps(rule)) == rule
 
 
+def test_a_rule_does_without_validations_where_it_asks_for_none(stopping):
+    found = candidates(31)
+    lean = [replace(m, rungs=tuple(replace(r, accuracy=None, val_loss=None) for r in m.rungs)) for m in found]
+    rule = stopping.rule(found)
+    if not rule.validates:
+        assert stopping.rule(lean) == rule
+        assert [rule.stops(at_rung(m, 1)) for m in lean] == [rule.stops(at_rung(m, 1)) for m in found]
+
+
 def test_equal_records_make_equal_rules(stopping):
     assert stopping.rule(candidates(31)) == stopping.rule(candidates(31))
 
@@ -86,7 +95,18 @@ def test_rungs_that_are_none_are_refused(name, text):
 def test_rungs_are_read():
     assert parse_rungs("1/8, 0.25,1/2") == SHARES
     assert make_stopping("none", objective=OBJECTIVES["pareto"]).rule([]).rungs == ()
-    assert make_stopping("dominated", objective=OBJECTIVES["pareto"]).rule([]).rungs == SHARES
+    assert make_stopping("dominated", objective=OBJECTIVES["pareto"]).rule([]).rungs == (
+        0.125,
+        0.1875,
+        0.25,
+        0.375,
+        0.5,
+    )
+
+
+def test_a_single_objective_is_given_more_care():
+    one, many = (make_stopping("dominated", objective=OBJECTIVES[name]).rule([]) for name in ("reward", "pareto"))
+    assert one.num_stderrs > many.num_stderrs
 
 
 def test_rules_import_no_torch():

@@ -15,13 +15,13 @@ UNSPARED = DominatedStopping(SHARES, PARETO, spare_every=10**6)
 
 
 def last_rung(value):
-    return replace(rung(0.5, 0.0), val_loss=value)
+    return replace(rung(0.5, 0.0), train_loss=value)
 
 
 def test_a_prediction_finds_a_straight_line_and_its_noise():
     rng = np.random.default_rng(0)
     found = candidates(500)
-    exact = [replace(m, accuracy=2.0 - 0.75 * m.rungs[-1].val_loss) for m in found]
+    exact = [replace(m, accuracy=2.0 - 0.75 * m.rungs[-1].train_loss) for m in found]
     mean, stderr = Prediction.fit((0.5,), exact).predict(0, last_rung(2.0))
     assert (mean, stderr) == (pytest.approx(0.5), pytest.approx(0, abs=1e-6))
     noisy = [replace(m, accuracy=m.accuracy + rng.normal(0, 0.04)) for m in exact]
@@ -46,7 +46,7 @@ def test_later_rungs_know_more():
 def test_a_path_that_breaks_off_counts_as_far_as_it_goes():
     whole = candidates(30)
     halves = [stopped(m, 1) for m in candidates(30, seed=1)]
-    lost = [replace(m, rungs=(m.rungs[0], replace(m.rungs[1], val_loss=math.nan))) for m in halves[:5]]
+    lost = [replace(m, rungs=(m.rungs[0], replace(m.rungs[1], train_loss=math.nan))) for m in halves[:5]]
     links = Prediction.fit(SHARES, [*whole, *halves, *lost]).links
     assert [link.number for link in links] == [60, 30, 30]
 
@@ -94,7 +94,7 @@ def test_with_one_objective_it_is_the_best_that_must_be_in_reach(seed, index):
     *finished, new = candidates(25, seed=seed)
     rule = replace(UNSPARED, objective=REWARD).rule(finished)
     mean, stderr = Prediction.fit(SHARES, finished).predict(index, new.rungs[index])
-    hoped = measurement_reward(replace(new, accuracy=mean + stderr))
+    hoped = measurement_reward(replace(new, accuracy=mean + UNSPARED.num_stderrs * stderr))
     assert rule.stops(at_rung(new, index)) is (hoped < max(map(measurement_reward, finished)))
 
 
@@ -116,7 +116,7 @@ def test_at_each_rung_one_in_four_is_spared():
 
 def test_a_rung_without_a_number_stops_nobody():
     *finished, new = candidates(25)
-    lost = replace(new, rungs=(replace(new.rungs[0], val_loss=math.nan),))
+    lost = replace(new, rungs=(replace(new.rungs[0], train_loss=math.nan),))
     assert not UNSPARED.rule(finished).stops(lost)
 
 

@@ -3,10 +3,13 @@
 Images are bytes (N, C, H, W); strengths are (N,), on the CPU. Nothing is drawn here. A pixel takes the value of the
 pixel that its centre comes from, and `FILL` if that is outside, as in EfficientNetV2's released code and in Pillow's
 `Image.transform`. Places are computed in integers of 1 / 65536 pixel, so results are the same on every device.
+
+Rotations, shears and translations are numbers, (N, 2, 3), which `move` applies: so all of a batch are one operation.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nas.data.augmentation.rectangles import around
 
@@ -14,37 +17,63 @@ FILL = 128
 _ONE = 1 << 16
 
 
-def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Turn each image counter-clockwise about its middle."""
-    height, width = images.shape[2:]
-    radians = degrees.double().deg2rad()
-    cos, sin = radians.cos(), radians.sin()
+def rotation(degrees: Tensor, height: int, width: int) -> Tensor:
+    """Turn counter-clockwise about the middle of an image of this size."""
+    cos, sin = degrees.double().deg2rad().cos(), degrees.double().deg2rad().sin()
     right, down = width / 2, height / 2
-    return _move(images, (cos, -sin, right - cos * right + sin * down), (sin, cos, down - sin * right - cos * down))
+    column = (cos, -sin, right - cos * right + sin * down)
+    row = (sin, cos, down - sin * right - cos * down)
+    return torch.stack((*column, *row), dim=1).view(-1, 2, 3)
 
 
-def shear_x(images: Tensor, level: Tensor) -> Tensor:
+def shear_x(level: Tensor) -> Tensor:
     """Shift row y to the left by level * y pixels."""
-    one, zero = _one_and_zero(level)
-    return _move(images, (one, level.double(), zero), (zero, one, zero))
+    return _still_but(0, 1, level)
 
 
-def shear_y(images: Tensor, level: Tensor) -> Tensor:
+def shear_y(level: Tensor) -> Tensor:
     """Shift column x up by level * x pixels."""
-    one, zero = _one_and_zero(level)
-    return _move(images, (one, zero, zero), (level.double(), one, zero))
+    return _still_but(1, 0, level)
 
 
-def translate_x(images: Tensor, pixels: Tensor) -> Tensor:
-    """Shift each image to the right."""
-    one, zero = _one_and_zero(pixels)
-    return _move(images, (one, zero, -pixels.double()), (zero, one, zero))
+def translation_x(pixels: Tensor) -> Tensor:
+    """Shift to the right."""
+    return _still_but(0, 2, -pixels)
 
 
-def translate_y(images: Tensor, pixels: Tensor) -> Tensor:
-    """Shift each image down."""
-    one, zero = _one_and_zero(pixels)
-    return _move(images, (one, zero, zero), (zero, one, -pixels.double()))
+def translation_y(pixels: Tensor) -> Tensor:
+    """Shift down."""
+    return _still_but(1, 2, -pixels)
+
+
+def _still_but(row: int, column: int, value: Tensor) -> Tensor:
+    """Return (N, 2, 3) that leave images where they are but for one number."""
+    moves = torch.eye(2, 3, dtype=torch.float64).repeat(len(value), 1, 1)
+    moves[:, row, column] = value
+    return moves
+
+
+def move(images: Tensor, moves: Tensor) -> Tensor:
+    """Move each image on its own.
+
+    Args:
+        images: uint8 (N, C, H, W), on any device.
+        moves: (N, 2, 3), on the CPU: where a place (x, y) comes from is `move @ (x, y, 1)`, x to the right and y down.
+
+    Returns:
+        The new images, of the same shape and type.
+    """
+    height, width = images.shape[2:]
+    corner = moves[:, :, 2] + moves[:, :, :2].sum(2) / 2  # Where the centre of the first pixel comes from.
+    fixed = (torch.stack((moves[:, :, 0], moves[:, :, 1], corner)) * _ONE + 0.5).floor().int().to(images.device)
+    by_column, by_row, start = fixed[..., None, None]
+    columns = torch.arange(width, dtype=torch.int32, device=images.device)
+    rows = torch.arange(height, dtype=torch.int32, device=images.device)[:, None]
+    column, row = ((by_column * columns + (by_row * rows + start)) >> 16).unbind(1)
+    around_it = functional.pad(images, (1, 1, 1, 1), value=FILL)
+    pixels = (row.clamp_(-1, height) + 1) * (width + 2) + (column.clamp_(-1, width) + 1)
+    index = pixels.flatten(1).long()[:, None].expand(-1, images.shape[1], -1)
+    return around_it.flatten(2).gather(2, index).view(images.shape)
 
 
 def cutout(images: Tensor, half_width: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -54,27 +83,3 @@ def cutout(images: Tensor, half_width: Tensor, row: Tensor, column: Tensor) -> T
     """
     hole = around(row, column, half_width, half_width).mask(*images.shape[2:])
     return images.masked_fill(hole.to(images.device), FILL)
-
-
-def _one_and_zero(like: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.ones_like(like, dtype=torch.float64), torch.zeros_like(like, dtype=torch.float64)
-
-
-def _move(images: Tensor, to_column: tuple[Tensor, Tensor, Tensor], to_row: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Fetch pixel (x, y) from column a x + b y + c and row d x + e y + f, where (a, b, c) and (d, e, f) are (N,)."""
-    height, width = images.shape[2:]
-    column, row = _source(to_column, height, width, images.device), _source(to_row, height, width, images.device)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    pixels = (row * width + column).mul_(inside).flatten(1).long()
-    moved = images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
-    return moved.masked_fill_(~inside[:, None], FILL)
-
-
-def _source(line: tuple[Tensor, Tensor, Tensor], height: int, width: int, device: torch.device) -> Tensor:
-    """Return the whole part of a x + b y + c at the centres of the pixels, int32 (N, H, W)."""
-    by_column, by_row, start = line
-    exact = torch.stack((by_column, by_row, start + (by_column + by_row) / 2))
-    fixed = (exact * _ONE + 0.5).floor().int().to(device)[..., None, None]
-    columns = torch.arange(width, dtype=torch.int32, device=device)
-    rows = torch.arange(height, dtype=torch.int32, device=device)[:, None]
-    return (fixed[0] * columns + (fixed[1] * rows + fixed[2])) >> 16

@@ -33,7 +33,7 @@ def rand_augment(images: Tensor, magnitude: float, generator: torch.Generator, n
     solarize fade out. Nor is 0 nothing: it blends to nearly black, grey or smooth. Published recipes begin at 5.
 
     Shifts and holes are in pixels there, of images of about 300 pixels a side; here they are in proportion to the side.
-    Operations of colour alone leave grey images as they are (`OPERATIONS["color"]`).
+    Operations of colour alone leave grey images as they are ("color").
 
     Args:
         images: uint8 (N, C, H, W), C 1 or 3, on any device.
@@ -57,36 +57,39 @@ def rand_augment(images: Tensor, magnitude: float, generator: torch.Generator, n
 
 
 def _augment_once(images: Tensor, magnitude: float, generator: torch.Generator) -> Tensor:
-    """Apply one operation to each image, all images that drew the same one together."""
-    num_images = len(images)
-    choice = torch.randint(len(OPERATIONS), (num_images,), generator=generator)
-    sign = torch.randint(2, (num_images,), generator=generator).double().mul_(2).sub_(1)
-    place = torch.rand((num_images, 2), generator=generator, dtype=torch.float64)
-    level = torch.full((num_images,), magnitude / 10, dtype=torch.float64)
+    """Apply one operation to each image: all moves together, all tables together, the others group by group."""
+    choice, draws = _draw(len(images), magnitude, generator)
     order = choice.argsort(stable=True)
     sizes = choice.bincount(minlength=len(OPERATIONS)).tolist()
-    order_there = order.to(images.device)
-    groups = zip(
-        OPERATIONS.values(),
-        images[order_there].split(sizes),
-        level.split(sizes),
-        sign[order].split(sizes),
-        place[order].split(sizes),
-        strict=True,
-    )
-    changed = [apply(group, Draws(*draws)) for apply, group, *draws in groups if len(group)]
-    result = torch.empty_like(images)
-    result[order_there] = torch.cat(changed)
-    return result
+    images = images.index_select(0, order.to(images.device))
+    drawn = (Draws(*group) for group in zip(*(torch.split(values[order], sizes) for values in draws), strict=True))
+    groups = dict(zip(OPERATIONS, zip(torch.split(images, sizes), drawn, strict=True), strict=True))
+
+    moves = torch.cat([make(*groups[name]) for name, make in MOVES.items()])
+    tables = torch.cat([make(*groups[name]).expand(-1, images.shape[1], -1) for name, make in TABLES.items()])
+    changed = [
+        geometry.move(images[: len(moves)], moves),
+        colour.look_up(images[len(moves) : len(moves) + len(tables)], tables),
+        *(change(*groups[name]) for name, change in OTHERS.items()),
+    ]
+    return torch.cat(changed).index_select(0, order.argsort().to(images.device))
+
+
+def _draw(num_images: int, magnitude: float, generator: torch.Generator) -> tuple[Tensor, Draws]:
+    """Return the index of an operation for each image, int64 (N,), and what else may be needed for it."""
+    choice = torch.randint(len(OPERATIONS), (num_images,), generator=generator)
+    sign = torch.randint(2, (num_images,), generator=generator).double() * 2 - 1
+    place = torch.rand((num_images, 2), generator=generator, dtype=torch.float64)
+    return choice, Draws(torch.full_like(sign, magnitude / 10), sign, place)
 
 
 def _blend_factor(draws: Draws) -> Tensor:
     return 1.8 * draws.level + 0.1
 
 
-def _posterize(images: Tensor, draws: Draws) -> Tensor:
-    # Below a magnitude of 2.5 the released code keeps no bit, that is a black image.
-    return colour.posterize(images, (4 * draws.level).floor().clamp(1, 8))
+def _bits(draws: Draws) -> Tensor:
+    # Below a magnitude of 2.5 the released code keeps none, that is a black image.
+    return (4 * draws.level).floor().clamp(1, 8)
 
 
 def _cutout(images: Tensor, draws: Draws) -> Tensor:
@@ -96,22 +99,34 @@ def _cutout(images: Tensor, draws: Draws) -> Tensor:
     return geometry.cutout(images, half_width, row, column)
 
 
-OPERATIONS: dict[str, Callable[[Tensor, Draws], Tensor]] = {
+Operation = Callable[[Tensor, Draws], Tensor]
+
+MOVES: dict[str, Operation] = {
+    "rotate": lambda images, draws: geometry.rotation(30 * draws.level * draws.sign, *images.shape[2:]),
+    "shear_x": lambda _, draws: geometry.shear_x(0.3 * draws.level * draws.sign),
+    "shear_y": lambda _, draws: geometry.shear_y(0.3 * draws.level * draws.sign),
+    "translate_x": lambda images, draws: geometry.translation_x(images.shape[3] / 3 * draws.level * draws.sign),
+    "translate_y": lambda images, draws: geometry.translation_y(images.shape[2] / 3 * draws.level * draws.sign),
+}
+"""What `geometry.move` needs for each operation that moves pixels, by its name in the released code."""
+
+TABLES: dict[str, Operation] = {
     "autocontrast": lambda images, _: colour.autocontrast(images),
     "equalize": lambda images, _: colour.equalize(images),
     "invert": lambda images, _: colour.invert(images),
-    "rotate": lambda images, draws: geometry.rotate(images, 30 * draws.level * draws.sign),
-    "posterize": _posterize,
+    "posterize": lambda images, draws: colour.posterize(images, _bits(draws)),
     "solarize": lambda images, draws: colour.solarize(images, (256 * draws.level).floor().clamp(max=256)),
-    "color": lambda images, draws: colour.saturate(images, _blend_factor(draws)),
+    "solarize_add": lambda images, draws: colour.solarize_add(images, (110 * draws.level).floor().clamp(max=255)),
     "contrast": lambda images, draws: colour.contrast(images, _blend_factor(draws)),
     "brightness": lambda images, draws: colour.brighten(images, _blend_factor(draws)),
-    "sharpness": lambda images, draws: colour.sharpen(images, _blend_factor(draws)),
-    "shear_x": lambda images, draws: geometry.shear_x(images, 0.3 * draws.level * draws.sign),
-    "shear_y": lambda images, draws: geometry.shear_y(images, 0.3 * draws.level * draws.sign),
-    "translate_x": lambda images, draws: geometry.translate_x(images, images.shape[3] / 3 * draws.level * draws.sign),
-    "translate_y": lambda images, draws: geometry.translate_y(images, images.shape[2] / 3 * draws.level * draws.sign),
-    "cutout": _cutout,
-    "solarize_add": lambda images, draws: colour.solarize_add(images, (110 * draws.level).floor().clamp(max=255)),
 }
-"""How each operation is applied to the images that drew it, by its name in the released code."""
+"""What `colour.look_up` needs for each operation that maps values."""
+
+OTHERS: dict[str, Operation] = {
+    "color": lambda images, draws: colour.saturate(images, _blend_factor(draws)),
+    "sharpness": lambda images, draws: colour.sharpen(images, _blend_factor(draws)),
+    "cutout": lambda images, draws: _cutout(images, draws),
+}
+"""The images that the remaining operations make."""
+
+OPERATIONS = (*MOVES, *TABLES, *OTHERS)

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from nas.data.augmentation.rectangles import Rectangles, around, draw_rectangles
+from nas.data.augmentation.rectangles import around, draw_rectangles
 from nas.errors import invalid
 
 
 def random_erasing(
     images: Tensor,
     generator: torch.Generator,
-    probability: float = 0.25,
+    probability: float = 0.5,
     area: tuple[float, float] = (0.02, 0.33),
     aspect: tuple[float, float] = (0.3, 3.3),
 ) -> Tensor:
@@ -23,7 +23,7 @@ def random_erasing(
     Args:
         images: Normalised floats (N, C, H, W), on any device.
         generator: Source of the draws, on the CPU; it gives the same holes and noise on every device.
-        probability: Of an image to be erased; 0 is off and draws nothing. The paper uses 0.5, timm's recipes 0.25.
+        probability: Of an image to be erased; 0 is off and draws nothing.
         area: Least and greatest area, as shares of the image's.
         aspect: Least and greatest width over height.
 
@@ -64,7 +64,7 @@ def noise_cutout(images: Tensor, generator: torch.Generator) -> Tensor:
     row = torch.randint(height, (num_images,), generator=generator)
     column = torch.randint(width, (num_images,), generator=generator)
     half_width = torch.full_like(row, min(height, width) // 4)
-    holes: Rectangles = around(row, column, half_width, half_width)
+    holes = around(row, column, half_width, half_width)
     mask = holes.mask(height, width)
     return _fill(images, mask, torch.rand(_num_values(images, mask), generator=generator))
 

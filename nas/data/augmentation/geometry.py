@@ -27,12 +27,12 @@ def rotation(degrees: Tensor, height: int, width: int) -> Tensor:
 
 
 def shear_x(level: Tensor) -> Tensor:
-    """Shift row y to the left by level * y pixels."""
+    """Shift each row to the left by level times its distance from the top."""
     return _still_but(0, 1, level)
 
 
 def shear_y(level: Tensor) -> Tensor:
-    """Shift column x up by level * x pixels."""
+    """Shift each column up by level times its distance from the left."""
     return _still_but(1, 0, level)
 
 

@@ -29,7 +29,7 @@ def mix(
         images: Normalised floats (N, C, H, W), on any device.
         labels: Classes, int64 (N,), on the same device.
         num_classes: How many classes there are.
-        generator: Source of the draws, on the CPU; it gives the same mixture on every device.
+        generator: Source of the draws, on the CPU; it mixes alike on every device.
         mixup_alpha: Parameter of the Beta distribution of an image's own weight, which is at least one half: draws
             below it are taken from 1. 0 is off and draws nothing.
         cutmix_alpha: Parameter of the Beta distribution of an image's own share of its area, before the patch is cut
@@ -66,7 +66,7 @@ def _mixup(images: Tensor, targets: Tensor, alpha: float, generator: torch.Gener
 
 
 def _cutmix(images: Tensor, targets: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Replace a patch by the partner's; targets go by the pixels that were in the image, which may be less than half."""
+    """Replace a patch by the partner's; targets go by the pixels that stay, which may be fewer than half."""
     num_images, _, height, width = images.shape
     side = (1 - _draw_beta(alpha, num_images, generator)).sqrt()
     row = torch.randint(height, (num_images,), generator=generator)

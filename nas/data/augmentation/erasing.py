@@ -74,8 +74,8 @@ def _num_values(images: Tensor, mask: Tensor) -> int:
 
 
 def _fill(images: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-    """Put the noise where the mask is true, in the order (N, C, H, W)."""
-    return images.masked_scatter(mask.to(images.device), noise.to(images.device, images.dtype))
+    """Put the noise where the mask is true, in the order (N, C, H, W); the layout stays, as only a clone keeps it."""
+    return images.clone().masked_scatter_(mask.to(images.device), noise.to(images.device, images.dtype))
 
 
 def _check_floats(images: Tensor) -> None:

@@ -1,5 +1,7 @@
 """Holes of noise: where, how large, of what."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from torch import Tensor
 from nas.data.augmentation import noise_cutout, random_erasing
 from nas.errors import InvalidInputError
 from tests.data.augmentation.making import batches, generator, noise
+
+Erase = Callable[[Tensor, torch.Generator], Tensor]
 
 FAR = 100.0
 """A value that noise does not reach."""
@@ -90,13 +94,13 @@ def test_any_batch(images: Tensor, seed: int) -> None:
 
 
 @pytest.mark.parametrize("erase", [random_erasing, noise_cutout])
-def test_layout_and_type_are_kept_and_change_nothing(erase: object) -> None:
+def test_layout_and_type_are_kept_and_change_nothing(erase: Erase) -> None:
     images = noise(6).float()
-    expected = random_erasing(images, generator())
-    last = random_erasing(images.contiguous(memory_format=torch.channels_last), generator())
+    expected = erase(images, generator())
+    last = erase(images.contiguous(memory_format=torch.channels_last), generator())
     assert torch.equal(last, expected)
     assert last.is_contiguous(memory_format=torch.channels_last)
-    assert random_erasing(images.bfloat16(), generator()).dtype == torch.bfloat16
+    assert erase(images.bfloat16(), generator()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,6 @@ def test_bad_settings(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("erase", [random_erasing, noise_cutout])
-def test_images_must_be_normalised(erase: object) -> None:
-    assert callable(erase)
+def test_images_must_be_normalised(erase: Erase) -> None:
     with pytest.raises(InvalidInputError, match="`images` must be normalised floats"):
         erase(noise(), generator())

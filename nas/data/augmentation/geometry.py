@@ -48,7 +48,8 @@ def translation_y(pixels: Tensor) -> Tensor:
 
 def _still_but(row: int, column: int, value: Tensor) -> Tensor:
     """Return (N, 2, 3) that leave images where they are but for one number."""
-    moves = torch.eye(2, 3, dtype=torch.float64).repeat(len(value), 1, 1)
+    moves = torch.zeros((len(value), 2, 3), dtype=torch.float64)
+    moves[:, 0, 0] = moves[:, 1, 1] = 1
     moves[:, row, column] = value
     return moves
 

@@ -2,7 +2,8 @@
 
 Images are bytes (N, C, H, W), C 1 or 3; strengths are (N,), on any device. Nothing is drawn here. Most changes turn a
 value into another wherever it is: they are tables, uint8 (N, C or 1, 256), which `look_up` applies, so that all of a
-batch are one operation. Sums are sums of integers, so results are the same on every device, and the same as Pillow's.
+batch are one operation. Sums are sums of integers, so results are the same on every device, and Pillow's, but for
+`autocontrast` where Pillow's product of floats falls just short of a whole number.
 """
 
 import torch

@@ -40,6 +40,25 @@ class FolderSplit(EncodedSplit):
             yield [EncodedImage(str(path), path) for path in paths]
 
 
+def read_images(root: Path, *, with_test: bool) -> Source:
+    """Find all images below a folder, or below its splits where it has train/; folders in these are no classes.
+
+    Raises:
+        InvalidInputError: If there is none to train on.
+    """
+    names = _subfolders(root)
+    val = next((name for name in VAL_NAMES if name in names), None) if "train" in names else None
+    test = "test" if with_test and {"train", "test"} <= {*names} else None
+    train, val_split, test_split = (
+        FolderSplit(root, (name,)) if name is not None else None
+        for name in ("train" if "train" in names else ".", val, test)
+    )
+    if not train:
+        todo = f"Known are {', '.join(sorted(IMAGE_SUFFIXES))}."
+        raise invalid("data", "a folder with images in it, or below it", str(root), todo)
+    return Source(("image",), train, val_split or None, test_split or None)
+
+
 def read_folder(root: Path, *, with_test: bool) -> Source:
     """Find classes and splits: train/ with val/ (or valid/, validation/) and test/, or the classes themselves.
 

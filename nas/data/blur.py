@@ -6,8 +6,8 @@ is by image, so that no scene is on both sides. Labels the images may have are n
 Crops are cut out pixel for pixel. Resized to fewer pixels, a blurred photograph is a sharp one: the label would be
 wrong. So where a network is used on other images, they must be cropped too, at the scale that it was trained at.
 
-How an image is blurred follows from its content and the seed alone, and comes out the same on every machine: kernels are
-rounded to whole numbers, whose sums a convolution in float64 gives exactly.
+How an image is blurred follows from its content and the seed alone, and comes out the same on every machine: kernels
+are rounded to whole numbers, whose sums a convolution in float64 gives exactly.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from PIL import Image
 from scipy import signal
 
 from nas.data.sampling import Indices
-from nas.data.sources import Bytes, Decoded, PixelFormat, Source, Split, centre, to_array
+from nas.data.sources import Bytes, Decoded, ImageSplit, PixelFormat, Source, Split, centre, to_array
 from nas.errors import did_you_mean, invalid
 
 CLASS_NAMES = ("blurred", "sharp")
@@ -108,13 +108,17 @@ def _parse_seed(value: str) -> dict[str, object]:
 
 def blurred_or_sharp(images: Source, blur: Blur) -> Source:
     """Return the data set of two classes that is made of another's images, in that one's splits."""
-    return Source(
-        CLASS_NAMES,
-        BlurSplit(images.train, blur),
-        BlurSplit(images.val, blur) if images.val else None,
-        BlurSplit(images.test, blur) if images.test else None,
-        cropped=True,
+    train, val, test = (
+        _made_of(split, blur) if split is not None else None for split in (images.train, images.val, images.test)
     )
+    assert train is not None, "a source has images to train on"
+    return Source(CLASS_NAMES, train, val, test, cropped=True)
+
+
+def _made_of(split: Split, blur: Blur) -> "BlurSplit":
+    if not isinstance(split, ImageSplit):
+        raise invalid("data", "images after blur:", "blurred ones", "Say blur: once.")
+    return BlurSplit(split, blur)
 
 
 class BlurSplit(Split):
@@ -127,7 +131,7 @@ class BlurSplit(Split):
 
     group_size = 2
 
-    def __init__(self, images: Split, blur: Blur) -> None:
+    def __init__(self, images: ImageSplit, blur: Blur) -> None:
         self.images = images
         self.blur = blur
         self.labels = np.tile(np.array([0, 1], dtype=np.int64), len(images))
@@ -144,9 +148,6 @@ class BlurSplit(Split):
         labels = np.tile(np.array([0, 1], dtype=np.int64), len(found.images) // 2)
         digest = hashlib.sha256(repr((_VERSION, self.blur)).encode() + found.digest).digest()
         return Decoded(found.images, labels, digest, found.num_skipped)
-
-    def derive(self, *_: object, **__: object) -> Decoded:
-        raise invalid("data", "images, not pairs of them", "blur: twice", "Leave one of them out.")
 
 
 def _pair(image: Image.Image, digest: bytes, *, size: int, blur: Blur) -> Bytes:
@@ -206,7 +207,8 @@ def _grid(reach: float) -> tuple[Kernel, Kernel]:
 def _whole(weights: Kernel) -> Kernel:
     """Scale to whole numbers that add up to `_UNIT`; what rounding takes from a pixel goes to the next."""
     total = np.cumsum(weights)
-    return np.diff(np.rint(total / total[-1] * _UNIT), prepend=0.0).reshape(weights.shape)
+    whole: Kernel = np.diff(np.rint(total / total[-1] * _UNIT), prepend=0.0).reshape(weights.shape)
+    return whole
 
 
 def blur_crop(image: Bytes, kernel: Kernel, top: int, left: int, size: int) -> Bytes:
@@ -230,7 +232,8 @@ def blur_crop(image: Bytes, kernel: Kernel, top: int, left: int, size: int) -> B
     around = image[:, rows[:, None], columns].astype(np.float64)
     # Every sum is a whole number below 2^24, and the transform errs by far less than a half.
     sums = np.rint(signal.fftconvolve(around, kernel[None], mode="valid", axes=(1, 2)))
-    return np.floor((sums + _UNIT / 2) / _UNIT).astype(np.uint8)
+    blurred: Bytes = np.floor((sums + _UNIT / 2) / _UNIT).astype(np.uint8)
+    return blurred
 
 
 def _mirrored(index: Indices, size: int) -> Indices:

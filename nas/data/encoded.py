@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from nas.data.sampling import Indices
-from nas.data.sources import Bytes, Decoded, Derive, PixelFormat, Split, TooSmallError, not_one_size
+from nas.data.sources import Bytes, Decoded, Derive, ImageSplit, PixelFormat, TooSmallError, not_one_size
 from nas.errors import InvalidInputError, invalid
 
 MAX_CORRUPT_FRACTION = 0.01
@@ -51,7 +51,7 @@ class EncodedImage:
             return None
 
 
-class EncodedSplit(Split):
+class EncodedSplit(ImageSplit):
     """Image files that are read when they are asked for."""
 
     @abstractmethod

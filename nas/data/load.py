@@ -105,13 +105,6 @@ def load_test(name_or_path: str, *, image_size: int | None = None, download: boo
 
 
 def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rendering | None = None) -> Source:
-    if name.startswith(CROP):
-        plain = _open_source(name.removeprefix(CROP), with_test=with_test, download=download, rendering=rendering)
-        return replace(plain, cropped=True)
-    if name.startswith(BLUR):
-        path, _, query = name.removeprefix(BLUR).partition("?")
-        blur = parse_blur(query)
-        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), blur)
     if rendering is not None and name != EMBEDDED_NAME:
         raise invalid("rendering", f"left out unless data is {EMBEDDED_NAME}", name, "Leave it out.")
     if name == EMBEDDED_NAME:
@@ -119,9 +112,19 @@ def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rende
         return Source(CLASS_NAMES, ArraySplit(*fashion_hard("train", rendering)), test=test)
     if name in PUBLISHED_NAMES:
         return read_published(name, with_test=with_test, download=download)
+    if name.startswith(BLUR):
+        path, _, query = name.removeprefix(BLUR).partition("?")
+        blur = parse_blur(query)
+        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), blur)
+    if name.startswith(CROP):
+        return replace(_open_source(name.removeprefix(CROP), with_test=with_test, download=download), cropped=True)
+    return _open_path(name, with_test=with_test)
+
+
+def _open_path(name: str, *, with_test: bool) -> Source:
     path = Path(name).expanduser()
     if path.is_dir():
-        if next(path.rglob("*.parquet"), None) is not None:
+        if _holds_parquet(path):
             return read_parquet(path, with_test=with_test)
         return read_folder(path, with_test=with_test)
     if path.is_file() and path.suffix == ".parquet":
@@ -136,13 +139,15 @@ def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rende
 def _open_images(name: str, *, with_test: bool, download: bool) -> Source:
     """Open images whose classes do not matter, where they have any."""
     path = Path(name).expanduser()
-    if path.is_dir() and next(path.rglob("*.parquet"), None) is None:
+    if path.is_dir() and not _holds_parquet(path):
         return read_images(path, with_test=with_test)
     if path.is_dir() or (path.is_file() and path.suffix == ".parquet"):
         return read_parquet_images(path, with_test=with_test)
-    if name.startswith((BLUR, CROP)):
-        raise invalid("data", f"a path or a name after {BLUR}", name, "What is blurred is cropped as it is.")
     return _open_source(name, with_test=with_test, download=download)
+
+
+def _holds_parquet(folder: Path) -> bool:
+    return next(folder.rglob("*.parquet"), None) is not None
 
 
 def _check_classes(source: Source) -> None:

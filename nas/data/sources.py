@@ -84,12 +84,19 @@ class Split(ABC):
             InvalidInputError: If that image is not square, or there is none.
         """
 
+    @abstractmethod
     def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
         """Decode the images at ascending `indices`, whole groups, in order.
 
         Raises:
             InvalidInputError: If too many are corrupt or too small, or one has another size and may not be changed.
         """
+
+
+class ImageSplit(Split):
+    """Images of which others can be made."""
+
+    def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
         return self.derive(indices, pixels, lambda image, _: to_array(arrange(image, pixels))[None])
 
     @abstractmethod
@@ -118,7 +125,7 @@ class Source:
     cropped: bool = False
 
 
-class ArraySplit(Split):
+class ArraySplit(ImageSplit):
     """Images that are an array already.
 
     Args:

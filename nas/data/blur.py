@@ -18,7 +18,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import signal
+from scipy import fft
 
 from nas.data.sampling import Indices
 from nas.data.sources import Bytes, Decoded, ImageSplit, PixelFormat, Source, Split, centre, to_array
@@ -52,8 +52,8 @@ class Blur:
     """
 
     kinds: tuple[str, ...] = KINDS
-    weakest: float = 2.0
-    strongest: float = 6.0
+    weakest: float = 1.5
+    strongest: float = 5.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Blur:
             raise invalid("kinds of blur", "one or more, each once", ",".join(self.kinds), "Leave out for all kinds.")
         if not 0 < self.weakest <= self.strongest <= MAX_STRENGTH:
             rule = f"a range above 0 and up to {MAX_STRENGTH:g}, in percent of the crop's side"
-            raise invalid("strength of blur", rule, f"{self.weakest:g}-{self.strongest:g}", "For example 2-6.")
+            raise invalid("strength of blur", rule, f"{self.weakest:g}-{self.strongest:g}", "For example 1.5-5.")
         if self.seed < 0:
             raise invalid("seed of blur", "0 or more", self.seed, "Choose another.")
 
@@ -97,7 +97,7 @@ def _parse_strength(value: str) -> dict[str, object]:
     try:
         return {"weakest": float(low), "strongest": float(high or low)}
     except ValueError:
-        raise invalid("strength of blur", "a number or two with - between them", value, "For example 2-6.") from None
+        raise invalid("strength of blur", "a number or two with - between them", value, "For example 1.5-5.") from None
 
 
 def _parse_seed(value: str) -> dict[str, object]:
@@ -230,8 +230,12 @@ def blur_crop(image: Bytes, kernel: Kernel, top: int, left: int, size: int) -> B
         for start, sides in ((top, image.shape[1]), (left, image.shape[2]))
     )
     around = image[:, rows[:, None], columns].astype(np.float64)
+    # Around a circle of this length, only sums at the edges, which are cut off, meet what is not next to them.
+    circle = (fft.next_fast_len(size + 2 * reach, real=True),) * 2
+    product = fft.rfft2(around, circle) * fft.rfft2(kernel, circle)
+    inner = slice(2 * reach, 2 * reach + size)
     # Every sum is a whole number below 2^24, and the transform errs by far less than a half.
-    sums = np.rint(signal.fftconvolve(around, kernel[None], mode="valid", axes=(1, 2)))
+    sums = np.rint(fft.irfft2(product, circle)[:, inner, inner])
     blurred: Bytes = np.floor((sums + _UNIT / 2) / _UNIT).astype(np.uint8)
     return blurred
 

@@ -114,10 +114,11 @@ def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rende
         return read_published(name, with_test=with_test, download=download)
     if name.startswith(BLUR):
         path, _, query = name.removeprefix(BLUR).partition("?")
-        blur = parse_blur(query)
-        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), blur)
+        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), parse_blur(query))
     if name.startswith(CROP):
         return replace(_open_source(name.removeprefix(CROP), with_test=with_test, download=download), cropped=True)
+    if not name:
+        raise invalid("data", "a path or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
     return _open_path(name, with_test=with_test)
 
 
@@ -139,9 +140,9 @@ def _open_path(name: str, *, with_test: bool) -> Source:
 def _open_images(name: str, *, with_test: bool, download: bool) -> Source:
     """Open images whose classes do not matter, where they have any."""
     path = Path(name).expanduser()
-    if path.is_dir() and not _holds_parquet(path):
+    if name and path.is_dir() and not _holds_parquet(path):
         return read_images(path, with_test=with_test)
-    if path.is_dir() or (path.is_file() and path.suffix == ".parquet"):
+    if name and (path.is_dir() or (path.is_file() and path.suffix == ".parquet")):
         return read_parquet_images(path, with_test=with_test)
     return _open_source(name, with_test=with_test, download=download)
 

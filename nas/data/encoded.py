@@ -109,8 +109,8 @@ def _check_skipped(skipped: list[tuple[str, Exception]], num_images: int) -> Non
     rule = f"at most {MAX_CORRUPT_FRACTION:.0%} of the {num_images} in a split"
     small = [f"{name} ({error})" for name, error in skipped if isinstance(error, TooSmallError)]
     if small:
-        todo = f"{len(small)} were found; remove them, or choose a smaller --image-size."
-        raise invalid("images that are too small", rule, small[0], todo)
+        todo = f"The first is {small[0]}. Remove them, or choose a smaller --image-size."
+        raise invalid("number of images that are too small", rule, len(small), todo)
     names = ", ".join(name for name, _ in skipped[:3])
     raise invalid("corrupt images", rule, names, f"{len(skipped)} were found; replace or remove them.")
 

@@ -131,7 +131,7 @@ def _check_metadata(said: Mapping[str, Any], preparation: str) -> None:
         ),
         "mean": (_numbers(mean) and len(mean) in (1, 3), "one number, or three"),
         "std": (
-            _numbers(std) and len(std) == len(mean or ()) and all(each > 0 for each in std),
+            _numbers(std) and _numbers(mean) and len(std) == len(mean) and all(each > 0 for each in std),
             "as many numbers above 0",
         ),
         "image_size": (type(size) is int and 1 <= size <= MAX_IMAGE_SIZE, f"from 1 to {MAX_IMAGE_SIZE}"),

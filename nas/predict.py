@@ -187,7 +187,7 @@ def summary(predicted: Predicted, settings: PredictSettings, rows: Sequence[Mapp
 def report(predicted: Predicted, settings: PredictSettings, console: Console) -> None:
     """Print how many images were taken for what, and where the table is."""
     counts = ", ".join(f"{count:,} {name}" for name, count in predicted.counts.most_common())
-    console.print(f"{predicted.num_images:,} images: {counts or 'none classified'}", markup=False, highlight=False)
+    console.print(f"Images: {predicted.num_images:,} ({counts or 'none classified'})", markup=False, highlight=False)
     if predicted.num_failed:
         console.print(f"{predicted.num_failed:,} could not be used; the column error says why")
     if settings.out is not None:

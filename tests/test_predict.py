@@ -68,7 +68,7 @@ def test_it_answers_as_the_network_did_in_training(weights, stripes, tmp_path, c
         found = {tuple(np.round(row, 4)) for row in images}
         assert {tuple(np.round(row, 4)) for row in expected.double().numpy()} <= found
     printed = capsys.readouterr()
-    assert "150 images: " in printed.out
+    assert "Images: 150 (" in printed.out
     assert "could not be used" not in printed.out
 
 
@@ -129,7 +129,7 @@ def test_without_a_file_the_table_is_printed(weights, tmp_path, capsys):
     printed = capsys.readouterr()
     (row,) = pd.read_csv(io.StringIO(printed.out)).to_dict("records")
     assert row["path"] == str(tmp_path / "one.png")
-    assert printed.err.startswith(f"1 images: 1 {row['class']}")
+    assert printed.err.startswith(f"Images: 1 (1 {row['class']})")
 
 
 def test_parquet_with_and_without_labels(weights, tmp_path):
@@ -158,7 +158,7 @@ def test_json_is_all_that_stdout_gets(weights, tmp_path, capsys):
 def test_without_any_image_that_can_be_used_the_exit_code_is_1(weights, tmp_path, capsys):
     (tmp_path / "x.png").write_bytes(b"")
     assert exit_code(main, [weights, tmp_path / "x.png"]) == 1
-    assert "1 images: none classified" in capsys.readouterr().err
+    assert "Images: 1 (none classified)" in capsys.readouterr().err
 
 
 BAD = {

@@ -53,6 +53,7 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         order: Of the images in the epoch under way, on the device of the images.
         step: Batches so far.
         total: Batches in all.
+        num_epochs: In all.
         image_size: Pixels a side of the last batch; 0 before the first.
     """
 
@@ -62,6 +63,7 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         self.step, self.image_size = 0, 0
         self._data, self._phases = data, tuple(phases)
         steps = [phase.num_epochs * phase.steps_an_epoch(len(data)) for phase in self._phases]
+        self.num_epochs = sum(phase.num_epochs for phase in self._phases)
         self._starts = (0, *itertools.accumulate(steps))
         self.total = self._starts[-1]
 
@@ -81,8 +83,8 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         epochs = [phase.num_epochs for phase in self._phases]
         steps = self._starts[index + 1] - self._starts[index]
         # Quotients of whole numbers, which are exact where there is one phase.
-        before = self.total * sum(epochs[:index]) / sum(epochs)
-        stretch = self.total * epochs[index] / (sum(epochs) * steps)
+        before = self.total * sum(epochs[:index]) / self.num_epochs
+        stretch = self.total * epochs[index] / (self.num_epochs * steps)
         return before + (self.step - 1 - self._starts[index]) * stretch
 
     @property

@@ -44,7 +44,7 @@ class Epoch:
 class Course:
     """An `on_step` of `run` that validates a copy of the network after every epoch, and may end the training.
 
-    The copy has BatchNorm statistics that are estimated again, at the size of validation: those of a training under
+    The copy has the average's weights, where the recipe has one, and BatchNorm statistics that are estimated again, at the size of validation: those of a training under
     way lag behind the weights, and are of another image size in all phases but the last. It is a `Companion` of a
     checkpoint: a training that goes on knows its earlier epochs.
 
@@ -116,7 +116,9 @@ class Course:
         return self._last
 
     def _validate(self) -> tuple[nn.Module, Validation]:
-        model = settled_copy(self._trainer.model, self._dataset.train, self._normalise)
+        trainer = self._trainer
+        trained = trainer.model if trainer.average is None else trainer.average.averaged(trainer.model)
+        model = settled_copy(trained, self._dataset.train, self._normalise)
         return model, validate(model, self._dataset.val, self._normalise)
 
     def _epochs_since_the_best(self) -> int:

@@ -44,9 +44,9 @@ class Epoch:
 class Course:
     """An `on_step` of `run` that validates a copy of the network after every epoch, and may end the training.
 
-    The copy has the average's weights, where the recipe has one, and BatchNorm statistics that are estimated again, at the size of validation: those of a training under
-    way lag behind the weights, and are of another image size in all phases but the last. It is a `Companion` of a
-    checkpoint: a training that goes on knows its earlier epochs.
+    The copy has the average's weights, where the recipe has one, and BatchNorm statistics that are estimated again, at
+    the size of validation: those of a training under way lag behind the weights, and are of another image size in all
+    phases but the last. It is a `Companion` of a checkpoint: a training that goes on knows its earlier epochs.
 
     Args:
         trainer: The network and its recipe.

@@ -24,6 +24,7 @@ class Recipe:
     label_smoothing: Share of the target spread over all classes.
     flip: Whether training images are mirrored at random.
     shift: Pixels by which training images are shifted at random, at most.
+    crop_area: Least share of an image's area that a random crop keeps, which is resized; None for shifts instead.
     nesterov: Whether SGD looks ahead along its momentum.
     warmup_epochs: Length of the warm-up, in place of `warmup_fraction`; None for that.
     decay_rate: Factor of the learning rate at each step down, above 0 and at most 1.
@@ -46,6 +47,7 @@ class Recipe:
     label_smoothing: float = 0.1
     flip: bool = True
     shift: int = 2
+    crop_area: float | None = None
     nesterov: bool = True
     warmup_epochs: float | None = None
     decay_rate: float = 0.97
@@ -67,6 +69,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise invalid(name, "above 0", value, "Raise it.")
+        if self.crop_area is not None and not 0 < self.crop_area <= 1:
+            raise invalid("crop_area", "above 0 and at most 1", self.crop_area, "0.08 is usual for photographs.")
         if self.decay_rate > 1:
             raise invalid("decay_rate", "at most 1", self.decay_rate, "Lower it.")
         if self.ema_decay is not None and not self.ema_decay < 1:

@@ -13,8 +13,11 @@ from torch.nn import functional
 
 from nas.data.batches import augment, epoch_order, prepare
 from nas.data.dataset import Dataset, ImageSet
-from nas.errors import DivergedError
+from nas.errors import DivergedError, invalid
+from nas.models.builder import EfficientNet
+from nas.training.ema import WeightAverage
 from nas.training.recipe import Recipe
+from nas.training.rmsprop import RMSpropTF
 
 EVAL_BATCH_SIZE = 500
 
@@ -59,7 +62,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
+    if recipe.optimizer == "rmsprop":
+        return RMSpropTF(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
     # One pass over all that AdamW keeps; its many small operators would be 4% of a training step on a CPU.
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.99), fused=True)
 
@@ -69,10 +75,13 @@ class Trainer:
 
     Args:
         model: Moved to the device.
-        recipe: Gives the optimizer and label smoothing.
+        recipe: Gives the optimizer and what else a step does.
         device: Where to train.
         dtype: What convolutions compute in; None means the device's `compute_dtype`.
         memory_format: Of the weights.
+
+    Attributes:
+        average: Of the weights, if the recipe has one; `average.averaged(model)` is what to validate.
     """
 
     def __init__(
@@ -91,21 +100,55 @@ class Trainer:
         self.dtype = dtype or compute_dtype(device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.average = None if recipe.ema_decay is None else WeightAverage(self.model, recipe.ema_decay)
 
-    def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Do one training step on normalised images; return the loss, still on the device."""
-        with autocast(self.device, self.dtype):
-            logits = self.forward(inputs)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        torch.autograd.backward(self.scaler.scale(loss))
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Do one training step.
+
+        Args:
+            inputs: Normalised images (N, C, H, W).
+            targets: Labels, int64 (N,), or the share of every class, float32 (N, num_classes).
+
+        Returns:
+            The mean loss over the batch, still on the device.
+        """
+        # A batch that is smaller than the recipe's may have fewer parts: BatchNorm needs two images in each.
+        num_parts = max(1, min(self.recipe.accumulate, len(inputs) // 2))
+        parts = zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
+        losses = [self._backward(*part, share=len(part[0]) / len(inputs)) for part in parts]
+        if self.recipe.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model)
+        return torch.stack(losses).sum()
+
+    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Add the gradient of a part of the batch; return what it adds to the loss."""
+        with autocast(self.device, self.dtype):
+            logits = self.forward(inputs)
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.label_smoothing) * share
+        torch.autograd.backward(self.scaler.scale(loss))
         return loss.detach()
 
     def set_learning_rate(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+    def set_regularisation(self, *, dropout: float | None, stochastic_depth: float | None) -> None:
+        """Change how strongly the network is regularised, see `EfficientNet.set_regularisation`; None: as it was built.
+
+        Raises:
+            InvalidInputError: If a probability is out of range, or is given for a network of another kind.
+        """
+        if isinstance(self.model, EfficientNet):
+            self.model.set_regularisation(dropout=dropout, stochastic_depth=stochastic_depth)
+        elif dropout is not None or stochastic_depth is not None:
+            kind = type(self.model).__name__
+            raise invalid("model", "an EfficientNet, to change its regularisation", kind, "Build it with build_model.")
 
 
 class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):

@@ -79,7 +79,9 @@ class EfficientNet(nn.Module):
             InvalidInputError: If a probability is out of range; nothing has been changed then.
         """
         spec = _regularised(self.spec, dropout, stochastic_depth)
-        self.classifier[0].p = spec.dropout
+        head = self.classifier[0]
+        assert isinstance(head, nn.Dropout)
+        head.p = spec.dropout
         blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
         for index, block in enumerate(blocks):
             block.stochastic_depth.p = _drop_probability(spec, index)

@@ -30,7 +30,8 @@ class Recipe:
     decay_epochs: Epochs from one step down to the next, counted from the beginning of training: those that fall into
         the warm-up are made up for at its end, as the released code does.
     ema_decay: Of an average of the weights (`nas.training.ema`); None for no average.
-    clip_grad_norm: Gradients whose norm, over all weights together, is above this are scaled down to it; None for never.
+    clip_grad_norm: Largest norm of the gradient, over all weights together, to which a longer one is scaled down; None
+        for no limit.
     accumulate: Parts in which a step computes its batch, one after the other, so that it takes less memory. The
         gradient is that of the whole batch; but BatchNorm sees one part at a time.
     """
@@ -54,10 +55,8 @@ class Recipe:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        for name, known in (("optimizer", Optimizer), ("decay", Decay)):
-            if getattr(self, name) not in get_args(known):
-                todo = did_you_mean(getattr(self, name), get_args(known))
-                raise invalid(name, f"among {', '.join(get_args(known))}", getattr(self, name), todo)
+        _check_choice("optimizer", self.optimizer, get_args(Optimizer))
+        _check_choice("decay", self.decay, get_args(Decay))
         if self.batch_size < 2:
             raise invalid("batch_size", "at least 2 (BatchNorm needs two images)", self.batch_size, "Raise it.")
         if not 0 <= self.warmup_fraction < 1:
@@ -111,6 +110,11 @@ class Recipe:
             rule = f"below the number of epochs, {num_epochs:g}"
             raise invalid("warmup_epochs", rule, self.warmup_epochs, "Train longer, or shorten the warm-up.")
         return self.warmup_epochs / num_epochs
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise invalid(name, f"among {', '.join(known)}", value, did_you_mean(value, known))
 
 
 def _known(num_epochs: float | None) -> float:

@@ -28,7 +28,8 @@ class TrainingState:
     """Attributes:
     step: How many steps have been done.
     tensors: On the CPU: the network ("model."), the optimizer ("optimizer.", by number of the parameter), the average
-        of the weights if there is one ("ema."), losses, the order of the epoch under way, and random number generators ("random.").
+        of the weights if there is one ("ema."), losses, the order of the epoch under way, and random number generators
+        ("random.").
     scaler: Of mixed precision: loss scale and the like; empty where there is none.
     notes: What others want to find again, as plain JSON types.
     """

@@ -94,7 +94,7 @@ def test_published_rates_are_in_proportion_to_the_batch(name):
 
 
 def test_unknown_recipes_and_batches_are_refused():
-    with pytest.raises(InvalidInputError, match="`recipe` must be one that was published.*Did you mean 'fine_tune'"):
+    with pytest.raises(InvalidInputError, match=r"`recipe` must be one that was published.*Did you mean 'fine_tune'"):
         get_recipe("finetune")
     with pytest.raises(InvalidInputError, match="`batch_size` must be at least 2"):
         get_recipe("fine_tune", batch_size=0)

@@ -91,7 +91,7 @@ def _prepare(settings: TrainSettings) -> _Task:
             spec = replace(spec, train_image_size=settings.image_size)
     else:
         spec = ArchSpec.load(path / "arch.json")
-    make_recipe(settings)
+    make_recipe(settings).rate(0, 1, settings.epochs)  # Raises where its warm-up is longer than the training.
     schedule = make_schedule(settings, spec)
     if settings.kind == "published":
         spec = replace(spec, train_image_size=schedule.stages[-1].image_size)

@@ -1,7 +1,6 @@
 """`python -m nas.export`: write a network, found or published, for another tool."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from nas.files import replace_file
 from nas.models.export import EXPORTERS, Exporter, Network
 from nas.models.options import BuildOptions
 from nas.models.zoo import load_arch
+from nas.results.folder import check_new_file
 from nas.spec import ArchSpec
 
 
@@ -63,14 +63,14 @@ def _check_files(settings: ExportSettings) -> None:
         if weights == "inside" or settings.weights is not None:
             raise invalid("out", f"given with {settings.to}", None, "Say which file to write, with --out.")
         return
-    _check_new(settings.out)
+    check_new_file(settings.out)
     if settings.weights is not None and weights == "beside":
         beside = _weights_path(settings.out)
         if beside == settings.out:
             raise invalid(
                 "out", "a file for code", str(settings.out), "Weights are written beside it: end it with .py."
             )
-        _check_new(beside)
+        check_new_file(beside)
 
 
 def _weights_path(out: Path) -> Path:
@@ -85,13 +85,6 @@ def _weights_file(network: Network, exporter: Exporter) -> bytes:
 
     # "format" is how other libraries tell whose tensors a safetensors file holds.
     return save(named_weights(network.build(), exporter.layout), {**network.metadata, "format": "pt"})
-
-
-def _check_new(path: Path) -> None:
-    if path.exists() or path.is_symlink():
-        raise invalid("out", "a new file", str(path), "It is there already: choose another path, or remove it.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise invalid("out", "in a folder that can be written to", str(path), "Make the folder, or choose another.")
 
 
 def _with_weights(network: Network, path: Path, settings: ExportSettings) -> Network:

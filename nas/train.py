@@ -1,4 +1,4 @@
-"""`python -m nas.train`: train a network, found or published, at one image size."""
+"""`python -m nas.train`: train a network, found or published, with images and regularisation that may grow."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -6,17 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
 from nas import cli
+from nas.assembly.trainings import Plan, make_plan, make_recipe, make_schedule
 from nas.config import TrainSettings
 from nas.errors import invalid
+from nas.files import replace_file
 from nas.models import load_arch
-from nas.results.folder import check_unused, default_run_name, make_folder
+from nas.results.folder import RUN_LOCK, check_unused, default_run_name, locked, make_folder
+from nas.results.training_manifest import TrainingManifest
 from nas.spec import ArchSpec
+from nas.training.schedule import REGULARISERS, ProgressiveSchedule
 
 if TYPE_CHECKING:
+    import torch
+
+    from nas.data import Dataset
+    from nas.training.course import Epoch
     from nas.training.folder import TrainingFolder
+    from nas.training.loop import Trainer
     from nas.training.validation import Validation
+
+_PROG = "python -m nas.train"
+_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,71 +45,164 @@ class Trained:
     test: "Validation | None"
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A training that could begin.
+
+    Attributes:
+        settings: Checked.
+        spec: The network; its training size is that of the images that it is validated on.
+        schedule: Its stages.
+        dataset: On the CPU, at the largest stage's size.
+        path: Of its folder.
+    """
+
+    settings: TrainSettings
+    spec: ArchSpec
+    schedule: ProgressiveSchedule
+    dataset: "Dataset"
+    path: Path
+
+    def plan(self) -> Plan:
+        data = self.dataset
+        counts = {"num_images": len(data.train), "num_classes": data.num_classes, "in_channels": data.in_channels}
+        return make_plan(self.schedule, self.settings, self.spec, **counts)
+
+
 def train(settings: TrainSettings, console: Console) -> Trained:
-    """Train a network and write arch.json, metrics.csv, and weights: the last and those that validated best.
+    """Train a network, or go on with a training, and write what `TrainingFolder` says.
 
     Raises:
         InvalidInputError: If something that was asked for cannot be used; nothing has been written then.
         DivergedError: If the loss does not stay finite; the epochs before it are in the folder.
     """
+    return _train(_prepare(settings), console)
+
+
+def _prepare(settings: TrainSettings) -> _Task:
+    """Check all that can be checked, cheap things first, and load the data."""
     settings.check()
-    spec = load_arch(settings.arch)
-    if settings.image_size is not None:
-        spec = replace(spec, train_image_size=settings.image_size)
-    _check_stride(spec)
-    name = f"train-{Path(settings.arch).stem}"
-    path = (settings.out or Path("results") / default_run_name(name, settings.data)).resolve()
-    check_unused(path, "out")
+    path = _path(settings)
+    if settings.resume is None:
+        assert settings.arch is not None, "checked above"
+        check_unused(path, "out", passed_over=(RUN_LOCK,))
+        spec = load_arch(settings.arch)
+        if settings.image_size is not None:
+            spec = replace(spec, train_image_size=settings.image_size)
+    else:
+        spec = ArchSpec.load(path / "arch.json")
+    make_recipe(settings).rate(0, 1, settings.epochs)  # Raises where its warm-up is longer than the training.
+    schedule = make_schedule(settings, spec)
+    if settings.kind == "published":
+        spec = replace(spec, train_image_size=schedule.stages[-1].image_size)
 
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
+    from nas.data import load_dataset
+    from nas.evaluation.device import resolve_device
+
+    resolve_device(settings.device)
+    size = max(stage.image_size for stage in schedule)
+    dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
+    return _Task(settings, spec, schedule, dataset, path)
+
+
+def _train(task: _Task, console: Console) -> Trained:
     import torch
 
-    from nas.data import load_dataset, load_test
+    from nas.data import load_test
     from nas.evaluation.device import resolve_device
     from nas.models import build_model
-    from nas.training.course import Epoch, fit_and_validate
     from nas.training.cpu import prepare_cpu
     from nas.training.folder import TrainingFolder
-    from nas.training.loop import Trainer, normaliser, num_steps
-    from nas.training.progress import make_training_display
-    from nas.training.recipe import Recipe
+    from nas.training.loop import Trainer, normaliser
     from nas.training.validation import validate
 
-    recipe = Recipe(
-        learning_rate=settings.learning_rate, batch_size=settings.batch_size, weight_decay=settings.weight_decay
-    )
+    settings, dataset, path = task.settings, task.dataset, task.path
     device = resolve_device(settings.device)
     prepare_cpu()
-    size = spec.train_image_size
-    dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
-    test_images = load_test(settings.data, image_size=size)
+    test_images = load_test(settings.data, image_size=dataset.image_size)
+    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
+    if settings.resume is not None:
+        TrainingManifest.load(path / _MANIFEST).check_compatible(manifest)
     torch.manual_seed(settings.seed)
-    model = build_model(spec, dataset.num_classes, dataset.in_channels)
+    model = build_model(task.spec, dataset.num_classes, dataset.in_channels)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
-    folder = TrainingFolder(path, spec, dataset, model.options)
-    console.print(f"Training {settings.arch} on {settings.data} at {size} pixels; results in {cli.short_path(path)}")
-    trainer, dataset = Trainer(model, recipe, device), dataset.to(device)
-    normalise = normaliser(dataset)
-
-    with make_training_display(num_steps(dataset.train, recipe, settings.epochs), settings.epochs) as display:
-
-        def on_epoch(epoch: Epoch, validated: torch.nn.Module) -> None:
-            folder.add(epoch, validated, is_last=epoch.epoch == settings.epochs)
-            display.epoch(epoch)
-
-        trained, validation = fit_and_validate(
-            trainer, dataset, settings.epochs, normalise, settings.seed, on_step=display.step, on_epoch=on_epoch
-        )
+    with locked(path, "training"):
+        if settings.resume is None:
+            replace_file(path / _MANIFEST, manifest.to_json())
+        folder = TrainingFolder(path, task.spec, dataset, model.options)
+        console.print(_words(task))
+        trainer = Trainer(model, make_recipe(settings), device)
+        trained, validation = _run(task, trainer, dataset.to(device), folder)
+    normalise = normaliser(dataset, task.spec.train_image_size)
     test = validate(trained, test_images.to(device), normalise) if test_images else None
     return Trained(folder, validation, test)
 
 
-def _check_stride(spec: ArchSpec) -> None:
-    """Refuse images so small that some strided stage would see a single pixel."""
-    if spec.train_image_size < spec.total_stride:
-        rule = f"at least {spec.total_stride}, by which this network divides its images' sides"
-        raise invalid("image_size", rule, spec.train_image_size, "Give a larger --image-size.")
+def _run(
+    task: _Task, trainer: "Trainer", dataset: "Dataset", folder: "TrainingFolder"
+) -> "tuple[torch.nn.Module, Validation]":
+    """Train, or go on; return the network that was validated last, and how it did."""
+    from nas.training.batches import TrainingBatches
+    from nas.training.checkpoint import Checkpoint
+    from nas.training.course import Course
+    from nas.training.loop import normaliser, run
+    from nas.training.phases import make_phases
+    from nas.training.progress import make_training_display
+
+    settings, spec = task.settings, task.spec
+    phases = make_phases(task.schedule, settings.epochs, trainer.recipe, dataset)
+    batches = TrainingBatches(dataset.train, phases, settings.seed)
+    with make_training_display(batches.total, settings.epochs) as display:
+
+        def on_epoch(epoch: "Epoch", validated: "torch.nn.Module") -> None:
+            folder.add(course.epochs, validated)
+            display.epoch(epoch)
+
+        course = Course(
+            trainer,
+            dataset,
+            batches,
+            normaliser(dataset, spec.train_image_size),
+            on_step=display.step,
+            on_epoch=on_epoch,
+            patience=settings.patience,
+        )
+        what = f"{spec.arch_id} {dataset.fingerprint}"
+        checkpoint = Checkpoint(folder.checkpoint_path, what, course, every_s=settings.checkpoint_every)
+        run(trainer, batches, course, keeper=checkpoint)
+        trained, validation = course.last_validated()
+        folder.finish(course.epochs[-1], trained)
+        checkpoint.remove()
+    return trained, validation
+
+
+def _path(settings: TrainSettings) -> Path:
+    if settings.resume is not None:
+        return settings.resume.resolve()
+    name = f"train-{Path(settings.arch or '').stem}"
+    return (settings.out or Path("results") / default_run_name(name, settings.data)).resolve()
+
+
+def _words(task: _Task) -> str:
+    settings = task.settings
+    verb = "Training" if settings.resume is None else "Going on with"
+    sizes = ", ".join(str(stage.image_size) for stage in task.schedule)
+    return f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
+
+
+def _settings_of(folder: Path) -> TrainSettings:
+    """Return the settings of a training that is to go on.
+
+    Raises:
+        InvalidInputError: If the folder holds none, or one that has ended.
+    """
+    if not (folder / _MANIFEST).is_file():
+        raise invalid("resume", f"a folder with a {_MANIFEST}", str(folder), "Give the folder of a training.")
+    if (folder / "weights.safetensors").exists():
+        raise invalid("resume", "a training that was interrupted", str(folder), "This one has ended.")
+    return TrainSettings.from_dict(TrainingManifest.load(folder / _MANIFEST).settings)
 
 
 def summary(trained: Trained) -> dict[str, Any]:
@@ -121,10 +227,36 @@ def report(trained: Trained, console: Console) -> None:
     console.print(f"Weights in {cli.short_path(trained.folder.weights_path)}")
 
 
+def _show_plan(plan: Plan, settings: TrainSettings, console: Console) -> None:
+    if settings.json:
+        cli.print_json(
+            {
+                "stages": [stage.to_dict() for stage in plan.stages],
+                "steps": plan.steps,
+                "relative_macs": plan.relative_macs,
+            }
+        )
+        return
+    used = [name for name in REGULARISERS if any(getattr(each.stage, name) for each in plan.stages)]
+    table = Table("stage", "epochs", "image size", "batch", "steps", *(name.replace("_", " ") for name in used))
+    for number, each in enumerate(plan.stages, start=1):
+        counts = (number, each.epochs, each.stage.image_size, each.batch_size, each.steps)
+        values = (getattr(each.stage, name) for name in used)
+        table.add_row(*map(str, counts), *("built" if value is None else f"{value:.3g}" for value in values))
+    console.print(table)
+    share = f"{plan.relative_macs:.0%} of the multiply-adds that the largest images would take all along"
+    console.print(f"{plan.steps:,} steps, {share}")
+
+
 def main(args: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
-    settings = cli.parse(TrainSettings, "python -m nas.train", args)
+    settings = cli.parse(TrainSettings, _PROG, args)
+    if settings.resume is not None:
+        settings = cli.parse(TrainSettings, _PROG, args, default=_settings_of(settings.resume))
     console = cli.console(stderr=settings.json)
+    if settings.plan:
+        _show_plan(_prepare(settings).plan(), settings, console)
+        return 0
     trained = train(settings, console)
     if settings.json:
         cli.print_json(summary(trained))

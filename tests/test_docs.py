@@ -30,7 +30,7 @@ from nas.results.signals import SIGNAL_DTYPES
 from tests.running import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
 TINY = ("--fidelity", "256x1", "--val-images", "200")
 
 

@@ -58,7 +58,7 @@ def rebuilt(weights):
 
 def test_the_folder_is_complete(trained):
     names = {path.name for path in trained.folder.path.iterdir()}
-    assert names == {"arch.json", "metrics.csv", "weights.safetensors", "best.safetensors"}
+    assert names == {*("manifest.json", "arch.json", "metrics.csv", "weights.safetensors", "best.safetensors", ".lock")}
 
 
 def test_it_learns_and_the_table_tells_so(trained):

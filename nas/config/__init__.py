@@ -3,6 +3,7 @@
 from nas.config.calibrate import CalibrateSettings
 from nas.config.export import ExportSettings
 from nas.config.measure import MeasureSettings
+from nas.config.predict import PredictSettings
 from nas.config.profile import ProfileSettings
 from nas.config.report import ReportSettings
 from nas.config.scale import ScaleSettings
@@ -14,6 +15,7 @@ __all__ = [
     "CalibrateSettings",
     "ExportSettings",
     "MeasureSettings",
+    "PredictSettings",
     "ProfileSettings",
     "ReportSettings",
     "ScaleSettings",

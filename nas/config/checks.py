@@ -1,5 +1,6 @@
 """Checks that settings of several verbs share."""
 
+import math
 import re
 from pathlib import Path
 from types import UnionType
@@ -46,6 +47,21 @@ def check_seconds(name: str, seconds: float) -> None:
         raise invalid(
             name, f"above 0 and at most {_MAX_SECONDS:,}", seconds, "Give seconds, or leave it out for the default."
         )
+
+
+def parse_range(name: str, text: str) -> tuple[float, float]:
+    """Return both ends of a range such as "5:15"; those of one number are the same.
+
+    Raises:
+        InvalidInputError: If the text is none, or an end is negative or not finite.
+    """
+    try:
+        ends = [float(word) for word in text.split(":")]
+    except ValueError:
+        ends = []
+    if len(ends) not in (1, 2) or not all(0 <= end < math.inf for end in ends):
+        raise invalid(name, "FIRST:LAST or one number, of at least 0", text, "Write for example 0.1:0.3.")
+    return ends[0], ends[-1]
 
 
 def parse_bytes(name: str, text: str) -> int:

@@ -73,7 +73,8 @@ class SearchSettings:
     own as package.module:attribute."""
     data: str = "fashion-hard"
     """Data set: fashion-hard (embedded), fashion-mnist, cifar10, cifar100, or a path: a folder of one folder per class
-    (also with train/ and val/), or a Hugging Face image parquet folder."""
+    (also with train/ and val/), or a Hugging Face image parquet folder. crop:PATH: cropped, not resized. blur:PATH:
+    blurred and sharp crops of any photographs."""
     table: Path | None = None
     """CSV file of networks that were measured before, for a space such as nas_bench_macro: candidates are looked up in
     it and nothing is trained or timed."""

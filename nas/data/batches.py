@@ -48,6 +48,27 @@ def augment(images: Tensor, generator: torch.Generator, *, flip: bool, shift: in
     return images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
 
 
+def random_crop(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Cut a square out of each image, at a place of its own; nothing is resized.
+
+    Args:
+        images: (N, C, H, W), of any type.
+        size: Pixels a side, at most those of the images; an image that is no larger is returned as it is.
+        generator: Source of the draws, on the CPU.
+    """
+    num_images, _, height, width = images.shape
+    if not 1 <= size <= min(height, width):
+        raise invalid("size", f"from 1 to {min(height, width)}", size, "A crop is a part of an image.")
+    if (height, width) == (size, size):
+        return images
+    device, span = images.device, torch.arange(size, device=images.device)
+    top = torch.randint(height - size + 1, (num_images, 1), generator=generator, device=generator.device).to(device)
+    left = torch.randint(width - size + 1, (num_images, 1), generator=generator, device=generator.device).to(device)
+    pixels = ((top + span)[:, :, None] * width + (left + span)[:, None, :]).flatten(1)
+    found = images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1))
+    return found.view(num_images, -1, size, size)
+
+
 def _reflect(index: Tensor, size: int) -> Tensor:
     """Map indices up to one size outside back inside, mirrored at the first and the last."""
     return (size - 1) - ((size - 1) - index.abs()).abs()

@@ -60,7 +60,8 @@ class Dataset:
         class_names: One name a label.
         fingerprint: 16 hexadecimal digits that differ where images, labels, split, size or rendering differ, and are
             the same on every machine.
-        num_skipped: Corrupt images that were left out.
+        num_skipped: Images that were left out: corrupt ones, and where they are cropped those that are too small.
+        cropped: Whether images were cut to their size, not resized; so must be those that a network is used on.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dataset:
     class_names: tuple[str, ...]
     fingerprint: str
     num_skipped: int
+    cropped: bool = False
 
     @property
     def in_channels(self) -> int:

@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from nas.data.sampling import Indices
-from nas.data.sources import Bytes, Decoded, PixelFormat, Split, fit, not_one_size, to_array
+from nas.data.sources import Bytes, Decoded, Derive, ImageSplit, PixelFormat, TooSmallError, not_one_size
 from nas.errors import InvalidInputError, invalid
 
 MAX_CORRUPT_FRACTION = 0.01
-"""Share of a split's images that may be corrupt; they are skipped and counted. More is an error."""
+"""Share of a split's images that may be corrupt or too small; they are skipped and counted. More is an error."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises on files that are no images, or damaged ones."""
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -47,11 +47,11 @@ class EncodedImage:
         try:
             with Image.open(io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content) as image:
                 return image.mode, image.size
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
 
-class EncodedSplit(Split):
+class EncodedSplit(ImageSplit):
     """Image files that are read when they are asked for."""
 
     @abstractmethod
@@ -77,50 +77,62 @@ class EncodedSplit(Split):
             raise not_one_size(size)
         return size[0]
 
-    def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
-        out = np.empty((len(indices), pixels.channels, pixels.size, pixels.size), dtype=np.uint8)
+    def derive(self, indices: Indices, pixels: PixelFormat, derive: Derive, copies: int = 1) -> Decoded:
+        shape = (pixels.channels, pixels.size, pixels.size)
+        out = np.empty((len(indices), copies, *shape), dtype=np.uint8)
         good = np.zeros(len(indices), dtype=bool)
-        corrupt: list[str] = []
+        skipped: list[tuple[str, Exception]] = []
         digest = hashlib.sha256()
         done = 0
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for group in self.groups(indices):
                 chunks = [group[start : start + _CHUNK] for start in range(0, len(group), _CHUNK)]
-                for chunk, results in zip(chunks, pool.map(lambda chunk: _decode(chunk, pixels), chunks), strict=True):
+                made = pool.map(lambda chunk: [_derive(image, pixels, derive) for image in chunk], chunks)
+                for chunk, results in zip(chunks, made, strict=True):
                     for position, (image, result) in enumerate(zip(chunk, results, strict=True), start=done):
-                        if result is None:
-                            corrupt.append(image.name)
+                        if isinstance(result, Exception):
+                            skipped.append((image.name, result))
                             continue
                         out[position], good[position] = result[0], True
                         digest.update(result[1])
                     done += len(chunk)
-                _check_corrupt(corrupt, len(indices))
+                _check_skipped(skipped, len(indices))
         labels = self.labels[indices][good]
         digest.update(labels.astype("<i8").tobytes())
-        return Decoded(out[good] if corrupt else out, labels, digest.digest(), len(corrupt))
+        images = (out[good] if skipped else out).reshape(-1, *shape)
+        return Decoded(images, labels.repeat(copies), digest.digest(), len(skipped))
 
 
-def _check_corrupt(names: list[str], num_images: int) -> None:
-    if len(names) > MAX_CORRUPT_FRACTION * num_images:
-        rule = f"at most {MAX_CORRUPT_FRACTION:.0%} of the {num_images} in a split"
-        raise invalid("corrupt images", rule, ", ".join(names[:3]), f"{len(names)} were found; replace or remove them.")
+def _check_skipped(skipped: list[tuple[str, Exception]], num_images: int) -> None:
+    if len(skipped) <= MAX_CORRUPT_FRACTION * num_images:
+        return
+    rule = f"at most {MAX_CORRUPT_FRACTION:.0%} of the {num_images} in a split"
+    small = [f"{name} ({error})" for name, error in skipped if isinstance(error, TooSmallError)]
+    if small:
+        todo = f"The first is {small[0]}. Remove them, or choose a smaller --image-size."
+        raise invalid("number of images that are too small", rule, len(small), todo)
+    names = ", ".join(name for name, _ in skipped[:3])
+    raise invalid("corrupt images", rule, names, f"{len(skipped)} were found; replace or remove them.")
 
 
-def _decode(images: list[EncodedImage], pixels: PixelFormat) -> list[tuple[Bytes, bytes] | None]:
-    """Return each image's pixels and the SHA-256 of its file, or None where it is corrupt."""
-    results: list[tuple[Bytes, bytes] | None] = []
-    for encoded in images:
-        try:
-            content = encoded.read()
-            results.append((_pixels(content, pixels), hashlib.sha256(content).digest()))
-        except InvalidInputError:
-            raise
-        except _UNREADABLE:
-            results.append(None)
-    return results
+def _derive(encoded: EncodedImage, pixels: PixelFormat, derive: Derive) -> tuple[Bytes, bytes] | Exception:
+    """Return what is made of an image, and the SHA-256 of its file; or why it has to be skipped."""
+    try:
+        content = encoded.read()
+        digest = hashlib.sha256(content).digest()
+        return derive(open_image(content, pixels), digest), digest
+    except InvalidInputError:
+        raise
+    except (*UNREADABLE, TooSmallError) as error:
+        return error
 
 
-def _pixels(content: bytes, pixels: PixelFormat) -> Bytes:
+def open_image(content: bytes, pixels: PixelFormat) -> Image.Image:
+    """Decode an image file: upright, in mode L or RGB, and as large as it is, or at least as is needed to resize it.
+
+    Raises:
+        UNREADABLE: If it is corrupt.
+    """
     mode = "L" if pixels.channels == 1 else "RGB"
     with Image.open(io.BytesIO(content)) as image:
         if pixels.resize:
@@ -129,9 +141,4 @@ def _pixels(content: bytes, pixels: PixelFormat) -> Bytes:
         ImageOps.exif_transpose(image, in_place=True)
         grey16 = image.mode.startswith("I")
         plain = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image
-        plain = plain.convert(mode)
-    if pixels.resize:
-        plain = fit(plain, pixels.size)
-    elif plain.size != (pixels.size, pixels.size):
-        raise not_one_size(plain.size, f"The first is {pixels.size}x{pixels.size}; choose a size with --image-size.")
-    return to_array(plain)
+        return plain.convert(mode)

@@ -17,19 +17,20 @@ _GROUP = 4096
 _LAYOUT = "Put each class's images in a folder of its own, either directly or below train/ and val/."
 
 
-class FolderSplit(EncodedSplit):
+class FileSplit(EncodedSplit):
     """The image files below a folder's subfolders, at any depth, in the order of their names.
 
     Args:
         root: The folder.
-        class_names: Its subfolders; a class of them without a folder has no images here.
+        class_names: Its subfolders; a class of them without a folder has no images here. One may be "." for the folder
+            itself, or the name of a single file, which is taken for an image whatever it is called.
     """
 
     def __init__(self, root: Path, class_names: tuple[str, ...]) -> None:
         self.paths: list[Path] = []
         labels: list[int] = []
         for label, name in enumerate(class_names):
-            paths = _image_files(root / name)
+            paths = [root / name] if (root / name).is_file() else _image_files(root / name)
             self.paths.extend(paths)
             labels.extend([label] * len(paths))
         self.labels = np.array(labels, dtype=np.int64)
@@ -38,6 +39,25 @@ class FolderSplit(EncodedSplit):
         for start in range(0, len(indices), _GROUP):
             paths = [self.paths[index] for index in indices[start : start + _GROUP]]
             yield [EncodedImage(str(path), path) for path in paths]
+
+
+def read_images(root: Path, *, with_test: bool) -> Source:
+    """Find all images below a folder, or below its splits where it has train/; folders in these are no classes.
+
+    Raises:
+        InvalidInputError: If there is none to train on.
+    """
+    names = _subfolders(root)
+    val = next((name for name in VAL_NAMES if name in names), None) if "train" in names else None
+    test = "test" if with_test and {"train", "test"} <= {*names} else None
+    train, val_split, test_split = (
+        FileSplit(root, (name,)) if name is not None else None
+        for name in ("train" if "train" in names else ".", val, test)
+    )
+    if not train:
+        todo = f"Known are {', '.join(sorted(IMAGE_SUFFIXES))}."
+        raise invalid("data", "a folder with images in it, or below it", str(root), todo)
+    return Source(("image",), train, val_split or None, test_split or None)
 
 
 def read_folder(root: Path, *, with_test: bool) -> Source:
@@ -50,7 +70,7 @@ def read_folder(root: Path, *, with_test: bool) -> Source:
     if "train" not in names and any(name in names for name in (*VAL_NAMES, "test")):
         raise invalid("data", "a folder with train/ beside its other splits", str(root), _LAYOUT)
     if "train" not in names:
-        return Source(_class_names(root), FolderSplit(root, _class_names(root)))
+        return Source(_class_names(root), FileSplit(root, _class_names(root)))
     class_names = _class_names(root / "train")
     val = next((root / name for name in VAL_NAMES if name in names), None)
     test = root / "test" if with_test and "test" in names else None
@@ -60,9 +80,9 @@ def read_folder(root: Path, *, with_test: bool) -> Source:
             raise invalid("class folders", f"among {list(class_names)[:10]}", unknown[0], todo)
     return Source(
         class_names,
-        FolderSplit(root / "train", class_names),
-        FolderSplit(val, class_names) if val else None,
-        FolderSplit(test, class_names) if test else None,
+        FileSplit(root / "train", class_names),
+        FileSplit(val, class_names) if val else None,
+        FileSplit(test, class_names) if test else None,
     )
 
 

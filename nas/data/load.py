@@ -3,15 +3,17 @@
 import hashlib
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from nas.data.blur import blurred_or_sharp, parse_blur
 from nas.data.dataset import Dataset, ImageSet
 from nas.data.fashion import CLASS_NAMES, fashion_hard
-from nas.data.folder import read_folder
-from nas.data.parquet import read_parquet
+from nas.data.folder import read_folder, read_images
+from nas.data.parquet import read_parquet, read_parquet_images
 from nas.data.published import PUBLISHED_NAMES, read_published
 from nas.data.rendering import Rendering
 from nas.data.sampling import Indices, split_stratified, stratified_order
@@ -20,6 +22,7 @@ from nas.errors import did_you_mean, invalid
 
 EMBEDDED_NAME = "fashion-hard"
 DATASET_NAMES = (EMBEDDED_NAME, *PUBLISHED_NAMES)
+BLUR, CROP = "blur:", "crop:"
 
 MAX_DATASET_BYTES = 4 * 2**30
 """Most memory that decoded images may take; of larger sets a stratified subset is used."""
@@ -43,14 +46,15 @@ def load_dataset(
     """Load what a search may see of a data set: training and validation images; the test split is never read.
 
     Where the source has no validation split, one is taken from the training images, classes in their shares. Images
-    that cannot be decoded are skipped up to `nas.data.encoded.MAX_CORRUPT_FRACTION`.
+    that cannot be decoded, or cropped, are skipped up to `nas.data.encoded.MAX_CORRUPT_FRACTION`.
 
     Args:
         name_or_path: One of `DATASET_NAMES`; an image folder (train/ and val/, or a subfolder for each class); or a
-            parquet file or folder in Hugging Face's form.
+            parquet file or folder in Hugging Face's form. "crop:" before it: images are cropped, not resized. "blur:"
+            before it: blurred and sharp crops of any images (`nas.data.blur`), which need no classes.
         image_size: Pixels a side, at least 8; None leaves images as they are, if all are equal and square.
-        val_images: Validation images; None means all of the source's own validation split, or else a third of the
-            training images, at most 6,000.
+        val_images: Validation images, with "blur:" an even number; None means all of the source's own validation split,
+            or else a third of the training images, at most 6,000.
         seed: Seed of the split.
         download: Whether a published data set may be downloaded.
         rendering: How fashion-hard is rendered, where not by default.
@@ -63,7 +67,7 @@ def load_dataset(
     source = _open_source(name_or_path, with_test=False, download=download, rendering=rendering)
     _check_classes(source)
     train_indices, val_indices = _split(source, val_images, seed)
-    pixels = _pixel_format(source.train, image_size)
+    pixels = _pixel_format(source, image_size)
     # Of a set that is too large, validation gets at most a quarter.
     room = MAX_DATASET_BYTES // pixels.image_bytes
     val_split = source.val or source.train
@@ -73,9 +77,17 @@ def load_dataset(
     val = val_split.decode(val_indices, pixels)
     num_skipped = train.num_skipped + val.num_skipped
     if num_skipped:
-        _log.warning("%s: skipped %d corrupt images", name_or_path, num_skipped)
-    fingerprint = _fingerprint(source.class_names, pixels, train, val)
-    return Dataset(name_or_path, _image_set(train), _image_set(val), source.class_names, fingerprint, num_skipped)
+        what = "corrupt or too small" if pixels.crop else "corrupt"
+        _log.warning("%s: skipped %d %s images", name_or_path, num_skipped, what)
+    return Dataset(
+        name_or_path,
+        _image_set(train),
+        _image_set(val),
+        source.class_names,
+        _fingerprint(source.class_names, pixels, train, val),
+        num_skipped,
+        source.cropped,
+    )
 
 
 def load_test(name_or_path: str, *, image_size: int | None = None, download: bool = True) -> ImageSet | None:
@@ -86,7 +98,7 @@ def load_test(name_or_path: str, *, image_size: int | None = None, download: boo
     source = _open_source(name_or_path, with_test=True, download=download)
     if source.test is None:
         return None
-    pixels = _pixel_format(source.train, image_size)
+    pixels = _pixel_format(source, image_size)
     room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
     indices = _at_most(room, source.test, np.arange(len(source.test)), 0, "test")
     return _image_set(source.test.decode(indices, pixels))
@@ -100,9 +112,20 @@ def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rende
         return Source(CLASS_NAMES, ArraySplit(*fashion_hard("train", rendering)), test=test)
     if name in PUBLISHED_NAMES:
         return read_published(name, with_test=with_test, download=download)
+    if name.startswith(BLUR):
+        path, _, query = name.removeprefix(BLUR).partition("?")
+        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), parse_blur(query))
+    if name.startswith(CROP):
+        return replace(_open_source(name.removeprefix(CROP), with_test=with_test, download=download), cropped=True)
+    if not name:
+        raise invalid("data", "a path or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
+    return _open_path(name, with_test=with_test)
+
+
+def _open_path(name: str, *, with_test: bool) -> Source:
     path = Path(name).expanduser()
     if path.is_dir():
-        if next(path.rglob("*.parquet"), None) is not None:
+        if _holds_parquet(path):
             return read_parquet(path, with_test=with_test)
         return read_folder(path, with_test=with_test)
     if path.is_file() and path.suffix == ".parquet":
@@ -112,6 +135,20 @@ def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rende
     if len(path.parts) > 1 or name.startswith((".", "~")):
         raise invalid("data", "a path that exists, or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
     raise invalid("data", "a name or a path that exists", name, did_you_mean(name, DATASET_NAMES))
+
+
+def _open_images(name: str, *, with_test: bool, download: bool) -> Source:
+    """Open images whose classes do not matter, where they have any."""
+    path = Path(name).expanduser()
+    if name and path.is_dir() and not _holds_parquet(path):
+        return read_images(path, with_test=with_test)
+    if name and (path.is_dir() or (path.is_file() and path.suffix == ".parquet")):
+        return read_parquet_images(path, with_test=with_test)
+    return _open_source(name, with_test=with_test, download=download)
+
+
+def _holds_parquet(folder: Path) -> bool:
+    return next(folder.rglob("*.parquet"), None) is not None
 
 
 def _check_classes(source: Source) -> None:
@@ -128,33 +165,44 @@ def _check_classes(source: Source) -> None:
 
 
 def _split(source: Source, val_images: int | None, seed: int) -> tuple[Indices, Indices]:
-    """Return indices into `source.train`, and into `source.val` or else `source.train`."""
-    labels = source.train.labels
+    """Return indices into `source.train`, and into `source.val` or else `source.train`; whole groups of either."""
+    labels, group = source.train.labels, source.train.group_size
     if source.val is not None:
         most = default = len(source.val)
     else:
-        most = len(labels) - len(np.unique(labels))
-        default = min(MAX_DEFAULT_VAL_IMAGES, len(labels) // 3)
+        most = len(labels) - group * len(np.unique(labels[::group]))
+        default = max(group, min(MAX_DEFAULT_VAL_IMAGES, len(labels) // 3) // group * group)
     wanted = default if val_images is None else val_images
     if not 1 <= wanted <= most:
         raise invalid("val_images", f"between 1 and {most} for this data", wanted, "Ask for another number of images.")
+    if wanted % group:
+        raise invalid("val_images", f"a multiple of {group} for this data", wanted, "Those of a source stay together.")
     if source.val is None:
-        return split_stratified(labels, wanted, seed)
-    order = stratified_order(source.val.labels, np.random.default_rng(seed))
-    return np.arange(len(labels)), np.sort(order[:wanted])
+        kept, held_out = split_stratified(labels[::group], wanted // group, seed)
+        return _members(kept, group), _members(held_out, group)
+    order = stratified_order(source.val.labels[::group], np.random.default_rng(seed))
+    return np.arange(len(labels)), _members(np.sort(order[: wanted // group]), group)
 
 
-def _pixel_format(train: Split, image_size: int | None) -> PixelFormat:
+def _members(groups: Indices, size: int) -> Indices:
+    """Return the indices of the images in ascending groups of `size`."""
+    return (groups[:, None] * size + np.arange(size)).ravel()
+
+
+def _pixel_format(source: Source, image_size: int | None) -> PixelFormat:
     if image_size is not None and image_size < MIN_IMAGE_SIZE:
         raise invalid("image_size", f"at least {MIN_IMAGE_SIZE}", image_size, "Choose a larger size.")
-    size = image_size if image_size is not None else train.own_size()
-    return PixelFormat(train.channels(), size, resize=image_size is not None)
+    size = image_size if image_size is not None else source.train.own_size()
+    resize = image_size is not None and not source.cropped
+    return PixelFormat(source.train.channels(), size, resize=resize, crop=source.cropped)
 
 
 def _at_most(limit: int, split: Split, indices: Indices, seed: int, kind: str) -> Indices:
-    """Return the indices, or a stratified choice of `limit` of them."""
+    """Return the indices, or a stratified choice of about `limit` of them, whole groups."""
     if len(indices) <= limit:
         return indices
+    groups = indices.reshape(-1, split.group_size)
+    limit = max(1, limit // split.group_size) * split.group_size
     _log.warning(
         "using %d of %d %s images: more would take over %.1f GiB of memory",
         limit,
@@ -162,13 +210,14 @@ def _at_most(limit: int, split: Split, indices: Indices, seed: int, kind: str) -
         kind,
         MAX_DATASET_BYTES / 2**30,
     )
-    order = stratified_order(split.labels[indices], np.random.default_rng(seed))
-    return np.sort(indices[order[:limit]])
+    order = stratified_order(split.labels[groups[:, 0]], np.random.default_rng(seed))
+    return groups[np.sort(order[: limit // split.group_size])].ravel()
 
 
 def _fingerprint(class_names: tuple[str, ...], pixels: PixelFormat, train: Decoded, val: Decoded) -> str:
     """Hash what the images are made from, not their pixels: decoders and resizing may differ in the last bit."""
-    header = json.dumps([_FINGERPRINT_VERSION, class_names, pixels.channels, pixels.size, pixels.resize])
+    how = "crop" if pixels.crop else pixels.resize
+    header = json.dumps([_FINGERPRINT_VERSION, class_names, pixels.channels, pixels.size, how])
     return hashlib.sha256(header.encode() + train.digest + val.digest).hexdigest()[:16]
 
 

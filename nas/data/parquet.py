@@ -22,13 +22,17 @@ LABEL_COLUMN = "label"
 class ParquetSplit(EncodedSplit):
     """The rows of some parquet files, in the order of the files' names; images are read one row group at a time.
 
+    Args:
+        paths: The files.
+        labelled: Whether there are labels to read; else all are 0.
+
     Raises:
         InvalidInputError: If a file is not parquet, lacks a column, or has labels that are not integers from 0.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], *, labelled: bool = True) -> None:
         self.paths = paths
-        self.labels = np.concatenate([_read_labels(path) for path in paths])
+        self.labels = np.concatenate([(_read_labels if labelled else _no_labels)(path) for path in paths])
 
     def groups(self, indices: Indices) -> Iterator[list[EncodedImage]]:
         start = 0
@@ -76,6 +80,15 @@ def read_parquet(path: Path, *, with_test: bool) -> Source:
         todo = "Correct the labels, or the class names in the schema's metadata."
         raise invalid("labels", f"below {len(names)}, the number of classes", highest, todo)
     return Source(names, train, val, test)
+
+
+def read_parquet_images(path: Path, *, with_test: bool) -> Source:
+    """Read images alone, in the same splits; raise InvalidInputError if there is none to train on."""
+    files = _find_splits(path)
+    train, val, test = (ParquetSplit(found, labelled=False) if found else None for found in files.values())
+    if not train:
+        raise invalid("data", "parquet files with images", str(path), "There is no row in them.")
+    return Source(("image",), train, val or None, test if test and with_test else None)
 
 
 def _highest(*splits: ParquetSplit | None) -> int:
@@ -139,6 +152,12 @@ def _read_labels(path: Path) -> Labels:
     if len(labels) and labels.min() < 0:
         raise invalid(name, "0 or more", int(labels.min()), "Number the classes from 0, and leave out unlabelled rows.")
     return labels
+
+
+def _no_labels(path: Path) -> Labels:
+    with _open(path) as file:
+        _image_column(path, file.schema_arrow)
+        return np.zeros(file.metadata.num_rows, dtype=np.int64)
 
 
 def _class_names(path: Path) -> tuple[str, ...] | None:

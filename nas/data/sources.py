@@ -2,6 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,14 @@ from nas.errors import invalid
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+Derive = Callable[[Image.Image, bytes], Bytes]
+"""From a whole image, upright and in mode L or RGB, and the SHA-256 of its content, to what is made of it, uint8
+(copies, channels, size, size). It may raise `TooSmallError`."""
+
+
+class TooSmallError(Exception):
+    """An image is smaller than what is to be cut out of it; the text says both sizes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
@@ -21,11 +30,13 @@ class PixelFormat:
     channels: 1 for grey, 3 for RGB.
     size: Pixels a side.
     resize: Whether images of another size are resized (short side, then centre crop); else they are an error.
+    crop: Whether the centre is cut out of larger images instead, pixel for pixel; smaller ones are skipped.
     """
 
     channels: int
     size: int
     resize: bool
+    crop: bool = False
 
     @property
     def image_bytes(self) -> int:
@@ -38,7 +49,7 @@ class Decoded:
     images: uint8 (N, channels, size, size).
     labels: int64 (N,).
     digest: SHA-256 of what the images were made from and of their labels, in order.
-    num_skipped: Corrupt images that were left out.
+    num_skipped: Images that were left out: corrupt ones, and where they are cropped those that are too small.
     """
 
     images: Bytes
@@ -52,9 +63,11 @@ class Split(ABC):
 
     Attributes:
         labels: int64 (N,), from 0.
+        group_size: How many images, next to each other, are made of the same thing and must stay in one split.
     """
 
     labels: Labels
+    group_size: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,10 +86,25 @@ class Split(ABC):
 
     @abstractmethod
     def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
-        """Decode the images at ascending `indices`, in order.
+        """Decode the images at ascending `indices`, whole groups, in order.
 
         Raises:
-            InvalidInputError: If too many are corrupt, or one has another size and may not be resized.
+            InvalidInputError: If too many are corrupt or too small, or one has another size and may not be changed.
+        """
+
+
+class ImageSplit(Split):
+    """Images of which others can be made."""
+
+    def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
+        return self.derive(indices, pixels, lambda image, _: to_array(arrange(image, pixels))[None])
+
+    @abstractmethod
+    def derive(self, indices: Indices, pixels: PixelFormat, derive: Derive, copies: int = 1) -> Decoded:
+        """Decode the images at ascending `indices`, and keep of each the `copies` that `derive` makes of it, in order.
+
+        Raises:
+            InvalidInputError: As `decode`.
         """
 
 
@@ -87,15 +115,17 @@ class Source:
     train: What training images and, where there is no `val`, validation images are taken from.
     val: A validation split of the source's own.
     test: A test split; only read when asked for.
+    cropped: Whether another size is cut out of the images, since resizing would change what their labels say.
     """
 
     class_names: tuple[str, ...]
     train: Split
     val: Split | None = None
     test: Split | None = None
+    cropped: bool = False
 
 
-class ArraySplit(Split):
+class ArraySplit(ImageSplit):
     """Images that are an array already.
 
     Args:
@@ -116,11 +146,19 @@ class ArraySplit(Split):
         return int(self.images.shape[-1])
 
     def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
-        images = self.images[indices]
         if pixels.size != self.own_size():
-            images = np.stack([to_array(fit(to_image(image), pixels.size)) for image in images])
-        digest = hashlib.sha256(self.digest + indices.astype("<i8").tobytes()).digest()
-        return Decoded(images, self.labels[indices], digest, num_skipped=0)
+            return super().decode(indices, pixels)
+        return Decoded(self.images[indices], self.labels[indices], self._digest(indices), num_skipped=0)
+
+    def derive(self, indices: Indices, pixels: PixelFormat, derive: Derive, copies: int = 1) -> Decoded:
+        try:
+            made = [derive(to_image(image), hashlib.sha256(image).digest()) for image in self.images[indices]]
+        except TooSmallError as error:
+            raise invalid("image_size", f"at most {self.own_size()}", pixels.size, "Choose a smaller one.") from error
+        return Decoded(np.concatenate(made), self.labels[indices].repeat(copies), self._digest(indices), num_skipped=0)
+
+    def _digest(self, indices: Indices) -> bytes:
+        return hashlib.sha256(self.digest + indices.astype("<i8").tobytes()).digest()
 
 
 def to_image(array: Bytes) -> Image.Image:
@@ -137,6 +175,31 @@ def to_array(image: Image.Image) -> Bytes:
 def fit(image: Image.Image, size: int) -> Image.Image:
     """Resize so that the short side is `size`, bilinear with a low-pass filter, and crop the centre."""
     return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+
+
+def arrange(image: Image.Image, pixels: PixelFormat) -> Image.Image:
+    """Bring an image to the size that is asked for, in the way that is asked for.
+
+    Raises:
+        TooSmallError: If it is to be cropped and has not got the pixels.
+        InvalidInputError: If it has another size and may not be changed.
+    """
+    if pixels.resize:
+        return fit(image, pixels.size)
+    if pixels.crop:
+        top, left = centre(image, pixels.size)
+        return image.crop((left, top, left + pixels.size, top + pixels.size))
+    if image.size != (pixels.size, pixels.size):
+        raise not_one_size(image.size, f"The first is {pixels.size}x{pixels.size}; choose a size with --image-size.")
+    return image
+
+
+def centre(image: Image.Image, size: int) -> tuple[int, int]:
+    """Return top and left of the square in an image's centre; raise TooSmallError if it does not fit."""
+    width, height = image.size
+    if min(width, height) < size:
+        raise TooSmallError(f"{width}x{height} pixels, too few to cut {size}x{size} out of them")
+    return (height - size) // 2, (width - size) // 2
 
 
 def not_one_size(found: tuple[int, int], todo: str = "Choose a size with --image-size.") -> Exception:

@@ -5,6 +5,7 @@ import torch
 from nas.evaluation.device import device_name
 from nas.evaluation.gpu_state import driver_version
 from nas.evaluation.timed_step import Network, StepFactory
+from nas.training.recipe import Recipe
 
 TIMER_VERSION = 1
 """Raise it when times come out differently from what the timer did before."""
@@ -33,6 +34,7 @@ def timing_key(steps: StepFactory, network: Network, reference: Network) -> Timi
         "kind": setup.kind,
         "optimizer": recipe.optimizer if training else None,
         "momentum": recipe.momentum > 0 if training else None,
+        **(_extras(recipe) if training else {}),
         "device": device.type,
         "device_name": device_name(device),
         "driver": driver_version(device),
@@ -43,3 +45,13 @@ def timing_key(steps: StepFactory, network: Network, reference: Network) -> Timi
         "torch": torch.__version__,
         "num_threads": torch.get_num_threads(),
     }
+
+
+def _extras(recipe: Recipe) -> TimingKey:
+    """Return what a step does beyond a plain one; nothing for that, so that what was timed before is found."""
+    extras: TimingKey = {
+        "accumulate": recipe.accumulate if recipe.accumulate > 1 else None,
+        "average": True if recipe.ema_decay is not None else None,
+        "clips": True if recipe.clip_grad_norm is not None else None,
+    }
+    return {name: value for name, value in extras.items() if value is not None}

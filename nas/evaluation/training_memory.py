@@ -39,7 +39,8 @@ def estimate_training_memory(
         image_size: Pixels a side; None means the spec's training size.
         dtype: What convolutions compute in. Weights, gradients and optimizer state are float32, as under autocast,
             which keeps a copy of the weights in `dtype` until backward is done.
-        recipe: Its optimizer counts: AdamW holds two numbers a weight, SGD one, or none without momentum. None means
+        recipe: What it holds for every weight counts: AdamW two numbers, RMSProp one and SGD none, momentum one more
+            for these two, and an average of the weights one. So does in how many parts it computes a batch. None means
             the default recipe.
 
     Raises:
@@ -51,12 +52,14 @@ def estimate_training_memory(
             raise invalid(name, f"at least {least}", value, "Correct the value.")
     model = build_on_meta(spec, num_classes, in_channels)
     num_params = count_params(model)
-    held = num_params * _FLOAT32_BYTES * (2 + _state_per_param(recipe or Recipe()))
+    recipe = recipe or Recipe()
+    held = num_params * _FLOAT32_BYTES * (2 + _state_per_param(recipe))
     if dtype != torch.float32:
         held += num_params * dtype.itemsize
     model = model.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = torch.empty((batch_size, in_channels, size, size), dtype=dtype, device="meta")
-    labels = torch.empty(batch_size, dtype=torch.int64, device="meta")
+    part = -(-batch_size // recipe.accumulate)
+    images = torch.empty((part, in_channels, size, size), dtype=dtype, device="meta")
+    labels = torch.empty(part, dtype=torch.int64, device="meta")
     return held + _saved_bytes(model, images.contiguous(memory_format=torch.channels_last), labels)
 
 
@@ -77,6 +80,7 @@ def _saved_bytes(model: torch.nn.Module, images: Tensor, labels: Tensor) -> int:
 
 
 def _state_per_param(recipe: Recipe) -> int:
+    average = 0 if recipe.ema_decay is None else 1
     if recipe.optimizer == "adamw":
-        return 2
-    return 1 if recipe.momentum > 0 else 0
+        return 2 + average
+    return (1 if recipe.optimizer == "rmsprop" else 0) + (1 if recipe.momentum > 0 else 0) + average

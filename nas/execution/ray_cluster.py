@@ -112,7 +112,7 @@ class RayCluster:
         import ray
 
         images = [array.numpy() for part in (dataset.train, dataset.val) for array in (part.images, part.labels)]
-        about = (dataset.name, dataset.class_names, dataset.fingerprint, dataset.num_skipped)
+        about = (dataset.name, dataset.class_names, dataset.fingerprint, dataset.num_skipped, dataset.cropped)
         return SharedDataset(ray.put((images, about)))
 
 
@@ -132,13 +132,13 @@ class SharedDataset:
         from nas.data import Dataset
         from nas.data.dataset import ImageSet
 
-        images, (name, class_names, fingerprint, num_skipped) = ray.get(self.content)
+        images, (name, *about) = ray.get(self.content)
         with warnings.catch_warnings():
             # The shared memory cannot be written to, which torch warns of; nothing writes to images.
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             tensors = [torch.from_numpy(array) for array in images]
         train, val = ImageSet(*tensors[:2]), ImageSet(*tensors[2:])
-        return Dataset(name, train, val, class_names, fingerprint, num_skipped)
+        return Dataset(name, train, val, *about)
 
 
 def _nodes() -> list[dict[str, Any]]:

@@ -39,8 +39,7 @@ class EfficientNet(nn.Module):
         for stage in spec.stages:
             blocks = []
             for block in stage.blocks(channels):
-                # Linear in the block's index, from 0 for the first (released code; the last one stays below the limit).
-                blocks.append(_BLOCKS[block.kind](block, spec.stochastic_depth * index / spec.num_blocks, options))
+                blocks.append(_BLOCKS[block.kind](block, _drop_probability(spec, index), options))
                 index += 1
             channels = stage.out_channels
             stages.append(nn.Sequential(*blocks))
@@ -68,6 +67,24 @@ class EfficientNet(nn.Module):
         for module in self.modules():
             if isinstance(module, ResidualBlock):
                 module.checkpoints = enabled
+
+    def set_regularisation(self, *, dropout: float | None = None, stochastic_depth: float | None = None) -> None:
+        """Change how strongly training is regularised, from the next forward pass on; `spec` stays as it is.
+
+        Args:
+            dropout: Probability of dropout before the classifier; None means the spec's.
+            stochastic_depth: Drop probability that the last block approaches; None means the spec's.
+
+        Raises:
+            InvalidInputError: If a probability is out of range; nothing has been changed then.
+        """
+        spec = _regularised(self.spec, dropout, stochastic_depth)
+        head = self.classifier[0]
+        assert isinstance(head, nn.Dropout)
+        head.p = spec.dropout
+        blocks = [module for module in self.modules() if isinstance(module, ResidualBlock)]
+        for index, block in enumerate(blocks):
+            block.stochastic_depth.p = _drop_probability(spec, index)
 
 
 def build_model(
@@ -97,17 +114,26 @@ def build_model(
             raise invalid(name, "an integer of at least 1", value, "Correct the value.")
     if not isinstance(options, BuildOptions):
         raise invalid("options", "BuildOptions", options, "Make them with BuildOptions(...) or get_options(name).")
-    spec = replace(
-        spec,
-        dropout=spec.dropout if dropout is None else dropout,
-        stochastic_depth=spec.stochastic_depth if stochastic_depth is None else stochastic_depth,
-    )
+    spec = _regularised(spec, dropout, stochastic_depth)
     num_params = complexity(spec, num_classes=num_classes, in_channels=in_channels).num_params
     if num_params > MAX_NUM_PARAMS:
         raise invalid(
             "architecture", f"of at most {MAX_NUM_PARAMS:,} parameters", num_params, "Make it narrower or shallower."
         )
     return EfficientNet(spec, num_classes, in_channels, options)
+
+
+def _regularised(spec: ArchSpec, dropout: float | None, stochastic_depth: float | None) -> ArchSpec:
+    return replace(
+        spec,
+        dropout=spec.dropout if dropout is None else dropout,
+        stochastic_depth=spec.stochastic_depth if stochastic_depth is None else stochastic_depth,
+    )
+
+
+def _drop_probability(spec: ArchSpec, index: int) -> float:
+    """Linear in the block's index, from 0 for the first (released code; the last one stays below the limit)."""
+    return spec.stochastic_depth * index / spec.num_blocks
 
 
 def _initialise(module: nn.Module, init: Init) -> None:

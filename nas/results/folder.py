@@ -281,6 +281,14 @@ def check_unused(path: Path, name: str, passed_over: Collection[str] = ()) -> No
         raise invalid(name, "a place to write", str(path), f"{parent} cannot be written to: choose another path.")
 
 
+def check_new_file(path: Path) -> None:
+    """Raise InvalidInputError unless a file that the user calls out can be made at `path`; nothing is written."""
+    if path.exists() or path.is_symlink():
+        raise invalid("out", "a new file", str(path), "It is there already: choose another path, or remove it.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise invalid("out", "in a folder that can be written to", str(path), "Make the folder, or choose another.")
+
+
 def make_folder(path: Path, name: str) -> None:
     """Make a folder if it is not there; raise InvalidInputError where that cannot be done."""
     try:

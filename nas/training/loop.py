@@ -1,7 +1,7 @@
 """The training loop, validation, and BatchNorm re-estimation, on data that is held on the device."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,12 @@ from torch.nn import functional
 
 from nas.data.batches import augment, epoch_order, prepare
 from nas.data.dataset import Dataset, ImageSet
-from nas.errors import DivergedError
+from nas.errors import DivergedError, invalid
+from nas.models.builder import EfficientNet
+from nas.training.batches import Phase, TrainingBatches
+from nas.training.ema import WeightAverage
 from nas.training.recipe import Recipe
+from nas.training.rmsprop import RMSpropTF
 
 EVAL_BATCH_SIZE = 500
 
@@ -22,6 +26,9 @@ EVAL_BATCH_SIZE = 500
 Normalise = Callable[[Tensor], Tensor]
 """From stored images, uint8 (N, C, H, W), to what the network reads: float, channels-last, at its image size."""
 
+
+OnStep = Callable[[int, Tensor], bool | None]
+"""Called with the number of a step, from 1, and its loss, still on the device; True ends the training."""
 
 BetweenBatches = Callable[[], None]
 """Called after every batch, whose work may still be queued on the device: a place to let other work go first."""
@@ -59,7 +66,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     free = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov)
+    if recipe.optimizer == "rmsprop":
+        return RMSpropTF(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
     # One pass over all that AdamW keeps; its many small operators would be 4% of a training step on a CPU.
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.99), fused=True)
 
@@ -69,10 +79,13 @@ class Trainer:
 
     Args:
         model: Moved to the device.
-        recipe: Gives the optimizer and label smoothing.
+        recipe: Gives the optimizer and what else a step does.
         device: Where to train.
         dtype: What convolutions compute in; None means the device's `compute_dtype`.
         memory_format: Of the weights.
+
+    Attributes:
+        average: Of the weights, if the recipe has one; `average.averaged(model)` is what to validate.
     """
 
     def __init__(
@@ -91,57 +104,68 @@ class Trainer:
         self.dtype = dtype or compute_dtype(device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.average = None if recipe.ema_decay is None else WeightAverage(self.model, recipe.ema_decay)
 
-    def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Do one training step on normalised images; return the loss, still on the device."""
-        with autocast(self.device, self.dtype):
-            logits = self.forward(inputs)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        torch.autograd.backward(self.scaler.scale(loss))
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Do one training step.
+
+        Args:
+            inputs: Normalised images (N, C, H, W).
+            targets: Labels, int64 (N,), or the share of every class, float32 (N, num_classes).
+
+        Returns:
+            The mean loss over the batch, still on the device.
+        """
+        # A batch that is smaller than the recipe's may have fewer parts: BatchNorm needs two images in each.
+        num_parts = max(1, min(self.recipe.accumulate, len(inputs) // 2))
+        parts = zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
+        losses = [self._backward(*part, share=len(part[0]) / len(inputs)) for part in parts]
+        if self.recipe.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model)
+        return torch.stack(losses).sum()
+
+    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+        """Add the gradient of a part of the batch; return what it adds to the loss."""
+        with autocast(self.device, self.dtype):
+            logits = self.forward(inputs)
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.label_smoothing) * share
+        torch.autograd.backward(self.scaler.scale(loss))
         return loss.detach()
 
     def set_learning_rate(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def set_regularisation(self, *, dropout: float | None, stochastic_depth: float | None) -> None:
+        """Change how strongly the network is regularised, see `EfficientNet.set_regularisation`; None: as it was built.
 
-class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
-    """Augmented, normalised batches of every epoch; a last incomplete batch of an epoch is left out.
+        Raises:
+            InvalidInputError: If a probability is out of range, or is given for a network of another kind.
+        """
+        if isinstance(self.model, EfficientNet):
+            self.model.set_regularisation(dropout=dropout, stochastic_depth=stochastic_depth)
+        elif dropout is not None or stochastic_depth is not None:
+            kind = type(self.model).__name__
+            raise invalid("model", "an EfficientNet, to change its regularisation", kind, "Build it with build_model.")
 
-    Order and augmentation depend on `seed` alone, so that networks trained with one seed see the same images.
 
-    Attributes:
-        generator: Of all draws; on the CPU, so that they are the same for every device.
-        order: Of the images in the epoch under way, on the device of the images.
-        step: Batches so far.
-        total: Batches in all.
-    """
+def one_phase(recipe: Recipe, num_epochs: int, normalise: Normalise) -> tuple[Phase]:
+    """Return a recipe's own training: all epochs at one image size, with flips and shifts."""
 
-    def __init__(self, data: ImageSet, recipe: Recipe, num_epochs: int, normalise: Normalise, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.order = torch.empty(0, dtype=torch.int64)
-        self.step, self.total = 0, num_steps(data, recipe, num_epochs)
-        self._data, self._recipe, self._normalise = data, recipe, normalise
-        self._size = min(recipe.batch_size, len(data))
+    def make(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return normalise(augment(images, generator, flip=recipe.flip, shift=recipe.shift)), labels
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        if self.step == self.total:
-            raise StopIteration
-        place = self.step % (len(self._data) // self._size)
-        if place == 0:
-            self.order = epoch_order(len(self._data), self.generator).to(self._data.images.device)
-        self.step += 1
-        chosen = self.order[place * self._size : (place + 1) * self._size]
-        images = self._data.images[chosen]
-        images = augment(images, self.generator, flip=self._recipe.flip, shift=self._recipe.shift)
-        return self._normalise(images), self._data.labels[chosen]
+    return (Phase(num_epochs, recipe.batch_size, make),)
 
 
 def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
-    """Return how many batches `TrainingBatches` yields."""
+    """Return how many steps `fit` takes."""
     return num_epochs * (len(data) // min(recipe.batch_size, len(data)))
 
 
@@ -176,11 +200,11 @@ def fit(
     num_epochs: int,
     normalise: Normalise,
     seed: int,
-    on_step: Callable[[int, Tensor], bool | None] | None = None,
+    on_step: OnStep | None = None,
     between_batches: BetweenBatches = nothing,
     keeper: Keeper | None = None,
 ) -> float:
-    """Train over all epochs with the recipe's schedule.
+    """Train over all epochs as the recipe says; like `run` on the batches of `one_phase`.
 
     Args:
         trainer: The network and its recipe.
@@ -188,6 +212,26 @@ def fit(
         num_epochs: Passes over them.
         normalise: From stored to network images.
         seed: Of data order and augmentation.
+        on_step: See `run`, like the rest.
+        between_batches: Called after every step.
+        keeper: Keeps the training on its way.
+    """
+    batches = TrainingBatches(data, one_phase(trainer.recipe, num_epochs, normalise), seed)
+    return run(trainer, batches, on_step, between_batches, keeper)
+
+
+def run(
+    trainer: Trainer,
+    batches: TrainingBatches,
+    on_step: OnStep | None = None,
+    between_batches: BetweenBatches = nothing,
+    keeper: Keeper | None = None,
+) -> float:
+    """Train on all batches, with the recipe's schedule of the learning rate and the regularisation of each phase.
+
+    Args:
+        trainer: The network and its recipe.
+        batches: Of which none was taken.
         on_step: Called with the number of the step, from 1, and its loss; training ends there if it returns True.
         between_batches: Called after every step.
         keeper: Keeps the training on its way. One that was kept goes on: callers are not told of its first steps again.
@@ -199,14 +243,18 @@ def fit(
         DivergedError: As soon as a check, made about twenty times a run, finds a loss that is not finite.
     """
     trainer.model.train()
-    training = Training(trainer, TrainingBatches(data, trainer.recipe, num_epochs, normalise, seed), [])
+    training = Training(trainer, batches, [])
     if keeper is not None:
         keeper.resume(training)
-    batches, losses, total = training.batches, training.losses, training.batches.total
-    for inputs, labels in batches:
+    losses, total, phase = training.losses, batches.total, None
+    for inputs, targets in batches:
         step = batches.step
-        trainer.set_learning_rate(trainer.recipe.rate(step - 1, total))
-        losses.append(trainer.step(inputs, labels))
+        if batches.phase is not phase:
+            phase = batches.phase
+            trainer.set_regularisation(dropout=phase.dropout, stochastic_depth=phase.stochastic_depth)
+        rate = trainer.recipe.rate(batches.schedule_position, total, batches.num_epochs)
+        trainer.set_learning_rate(rate * (phase.batch_size / trainer.recipe.batch_size))
+        losses.append(trainer.step(inputs, targets))
         # Reading a loss waits for the device, so it is not done every step.
         if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):
             raise DivergedError(f"training loss is {losses[-1].item()} at step {step} of {total}")

@@ -27,8 +27,9 @@ FORMAT = "nas.training/1"
 class TrainingState:
     """Attributes:
     step: How many steps have been done.
-    tensors: On the CPU: the network ("model."), the optimizer ("optimizer.", by number of the parameter), losses, the
-        order of the epoch under way, and random number generators ("random.").
+    tensors: On the CPU: the network ("model."), the optimizer ("optimizer.", by number of the parameter), the average
+        of the weights if there is one ("ema."), losses, the order of the epoch under way, and random number generators
+        ("random.").
     scaler: Of mixed precision: loss scale and the like; empty where there is none.
     notes: What others want to find again, as plain JSON types.
     """
@@ -45,6 +46,8 @@ class TrainingState:
         tensors = {f"model.{name}": tensor for name, tensor in trainer.model.state_dict().items()}
         for number, kept in trainer.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in kept.items() if value is not None}
+        if trainer.average is not None:
+            tensors |= {f"ema.{name}": tensor for name, tensor in trainer.average.state_dict().items()}
         tensors |= {"losses": torch.stack(training.losses), "order": batches.order}
         tensors |= {"random.batches": batches.generator.get_state(), "random.cpu": torch.get_rng_state()}
         if trainer.device.type != "cpu":
@@ -57,6 +60,8 @@ class TrainingState:
         trainer, batches = training.trainer, training.batches
         trainer.model.load_state_dict(self._below("model."))
         self._apply_to_optimizer(trainer.optimizer)
+        if trainer.average is not None:
+            trainer.average.load_state_dict(self._below("ema."))
         trainer.scaler.load_state_dict(dict(self.scaler))
         training.losses[:] = self.tensors["losses"].to(trainer.device).unbind()
         batches.step, batches.order = self.step, self.tensors["order"].to(trainer.device)

@@ -96,10 +96,21 @@ def make_parquet_folder(root: Path) -> str:
     return str(root)
 
 
+def make_blurred(root: Path) -> str:
+    """Noise is sharp to the last pixel, so that each blur can be seen."""
+    return f"blur:{write_folder(root, dict.fromkeys(CLASSES, 12))}?strength=8-15"
+
+
+def make_cropped(root: Path) -> str:
+    return f"crop:{write_folder(root, dict.fromkeys(CLASSES, 12))}"
+
+
 MAKERS: tuple[Maker, ...] = (
     make_embedded,
     make_flat_folder,
     make_split_folder,
     make_parquet_file,
     make_parquet_folder,
+    make_blurred,
+    make_cropped,
 )

@@ -22,6 +22,20 @@ def test_unknown_name_suggests_one() -> None:
     refuse("cifar-10", "Did you mean 'cifar10'")
 
 
+@pytest.mark.parametrize("name", ["", "blur:", "crop:", "blur:?seed=1"])
+def test_a_path_that_was_left_out(name: str) -> None:
+    refuse(name, "a path or a name, got ''")
+
+
+def test_images_that_are_too_small_to_crop(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a": 9, "b": 9}, size=(30, 11))
+    message = (
+        r"at most 1% of the 12 in a split, got 12. The first is .*a/000\d.png \(30x11 pixels, .*12x12.* smaller --"
+    )
+    refuse(f"crop:{tmp_path}", message, image_size=12)
+    refuse(f"blur:{tmp_path}", message, image_size=12)
+
+
 def test_missing_path(tmp_path: Path) -> None:
     refuse(tmp_path / "nothing", "a path that exists")
 

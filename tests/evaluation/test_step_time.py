@@ -231,6 +231,9 @@ def test_times_are_kept_and_found_under_the_same_conditions_alone(device, tmp_pa
         {"reference": LARGE},
         {"reference": replace(REFERENCE, train_image_size=SIZE + 8)},
         {"recipe": Recipe(optimizer="sgd")},
+        {"recipe": Recipe(accumulate=2)},
+        {"recipe": Recipe(ema_decay=0.9)},
+        {"recipe": Recipe(clip_grad_norm=1.0)},
         {"num_classes": 4},
         {"in_channels": 2},
     ]

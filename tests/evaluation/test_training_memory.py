@@ -61,12 +61,23 @@ def test_near_what_is_measured(spec, batch_size, image_size):
 
 
 def test_optimizers_differ_by_their_state():
-    weights = 4 * complexity(B0, num_classes=10, in_channels=3).num_params
-    adamw, sgd, plain = (
-        estimate(recipe=Recipe(optimizer=optimizer, momentum=momentum))
-        for optimizer, momentum in (("adamw", 0.9), ("sgd", 0.9), ("sgd", 0.0))
+    weights = 4 * complexity(space.reference, num_classes=10, in_channels=3).num_params
+    adamw, sgd, plain, rmsprop, plain_rmsprop = (
+        estimate(space.reference, recipe=Recipe(optimizer=optimizer, momentum=momentum))
+        for optimizer, momentum in (("adamw", 0.9), ("sgd", 0.9), ("sgd", 0.0), ("rmsprop", 0.9), ("rmsprop", 0.0))
     )
     assert adamw - sgd == sgd - plain == weights
+    assert (rmsprop, plain_rmsprop) == (adamw, sgd)
+    assert estimate(space.reference, recipe=Recipe(ema_decay=0.9)) - adamw == weights
+
+
+def test_a_batch_in_parts_takes_what_a_part_takes():
+    assert estimate(space.reference, batch_size=24, recipe=Recipe(accumulate=3)) == estimate(
+        space.reference, batch_size=8
+    )
+    assert estimate(space.reference, batch_size=22, recipe=Recipe(accumulate=3)) == estimate(
+        space.reference, batch_size=8
+    )
 
 
 def test_what_backward_needs_grows_with_the_batch():

@@ -66,8 +66,10 @@ def train(path, watch, *, seed=0, recipe=RECIPE, device=CPU, every_s=1.0):
     data = DATA.train.to(device)
     keep = None if path is None else keeper(path, watch, every_s)
     loss = fit(trainer, data, EPOCHS, NORMALISE, 7, watch, keeper=keep)
+    average = {} if trainer.average is None else trainer.average.averaged(trainer.model).state_dict()
     reestimate_batch_norm(trainer.model, data, NORMALISE, num_batches=1)
-    return {"loss": torch.tensor(loss), "seen": torch.tensor(watch.seen), **trainer.model.state_dict()}
+    found = {"loss": torch.tensor(loss), "seen": torch.tensor(watch.seen), **trainer.model.state_dict()}
+    return found | {f"average {name}": value for name, value in average.items()}
 
 
 def assert_same(one, other):
@@ -88,11 +90,19 @@ def kept(path):
     return path
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("step", [1, 2, 3, 5, 8])
-def test_goes_on_to_the_last_bit(path, optimizer, step):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPE,
+        replace(RECIPE, optimizer="sgd"),
+        replace(RECIPE, optimizer="rmsprop"),
+        replace(RECIPE, optimizer="rmsprop", ema_decay=0.999, clip_grad_norm=1.0, accumulate=2),
+    ],
+    ids=["adamw", "sgd", "rmsprop", "all"],
+)
+@pytest.mark.parametrize("step", [1, 3, 5, 8])
+def test_goes_on_to_the_last_bit(path, recipe, step):
     """Three steps are an epoch."""
-    recipe = replace(RECIPE, optimizer=optimizer)
     whole = train(None, Watch(), recipe=recipe)
     with pytest.raises(KilledError):
         train(path, Watch(kill_in=step + 1), recipe=recipe)

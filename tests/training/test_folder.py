@@ -26,7 +26,7 @@ def make_model(spec, seed):
 
 
 def epoch(number, accuracy):
-    return Epoch(number, number * 5, 0.5, accuracy, 0.25, 0.001, number * 1.5)
+    return Epoch(number, number * 5, 16, 0.5, accuracy, 0.25, 0.001, number * 1.0, number * 1.5)
 
 
 def metadata(path):
@@ -35,12 +35,13 @@ def metadata(path):
 
 
 def test_the_best_weights_are_kept_as_they_come_and_the_last_at_the_end(folder, spec):
-    accuracies = [0.5, 0.75, 0.75, 0.25]
+    epochs = [epoch(number, accuracy) for number, accuracy in enumerate([0.5, 0.75, 0.75, 0.25], start=1)]
     best = []
-    for number, accuracy in enumerate(accuracies, start=1):
-        assert not folder.weights_path.exists()
-        folder.add(epoch(number, accuracy), make_model(spec, number), is_last=number == 4)
+    for number in (1, 2, 3, 4):
+        folder.add(epochs[:number], make_model(spec, number))
         best.append(metadata(folder.best_weights_path)["epoch"])
+    assert not folder.weights_path.exists()
+    folder.finish(epochs[-1], make_model(spec, 4))
     assert best == ["1", "2", "2", "2"]
     for path, seed in ((folder.best_weights_path, 2), (folder.weights_path, 4)):
         model = make_model(spec, 99)
@@ -50,21 +51,21 @@ def test_the_best_weights_are_kept_as_they_come_and_the_last_at_the_end(folder, 
 
 
 def test_the_table_grows_with_every_epoch(folder, spec):
-    for number in (1, 2):
-        folder.add(epoch(number, 0.5), make_model(spec, 0), is_last=False)
+    epochs = [epoch(1, 0.5), epoch(2, 0.5), epoch(3, 0.5)]
+    for number in (1, 2, 3, 2):  # In the end the training was taken up again after the first epoch.
+        folder.add(epochs[:number], make_model(spec, 0))
         with folder.metrics_path.open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == number
-    assert list(rows[0]) == ["epoch", "step", "train_loss", "val_accuracy", "val_loss", "learning_rate", "elapsed_s"]
     assert {name: float(value) for name, value in rows[1].items()} == {
-        **{"epoch": 2, "step": 10, "train_loss": 0.5, "val_accuracy": 0.5},
-        **{"val_loss": 0.25, "learning_rate": 0.001, "elapsed_s": 3.0},
+        **{"epoch": 2, "step": 10, "image_size": 16, "train_loss": 0.5, "val_accuracy": 0.5, "val_loss": 0.25},
+        **{"learning_rate": 0.001, "train_s": 2.0, "elapsed_s": 3.0},
     }
 
 
 def test_a_file_says_all_that_predicting_needs(folder, spec, dataset):
     saved = make_model(spec, 3).to(memory_format=torch.channels_last)
-    folder.add(epoch(1, 0.75), saved, is_last=True)
+    folder.finish(epoch(1, 0.75), saved)
     found = metadata(folder.weights_path)
     names, mean, std = (json.loads(found[key]) for key in ("class_names", "mean", "std"))
     read = ArchSpec.from_dict(json.loads(found["arch"]))
@@ -88,7 +89,7 @@ def test_a_file_says_all_that_predicting_needs(folder, spec, dataset):
 def test_a_file_says_how_its_network_was_built(tmp_path, spec, dataset):
     model = build_model(spec, 2, in_channels=1, options=get_options("timm_tf")).eval()
     folder = TrainingFolder(tmp_path, spec, dataset, model.options)
-    folder.add(epoch(1, 0.5), model, is_last=True)
+    folder.finish(epoch(1, 0.5), model)
     options = BuildOptions.from_dict(json.loads(metadata(folder.weights_path)["options"]))
     again = build_model(spec, 2, in_channels=1, options=options).eval()
     load_model(again, folder.weights_path)
@@ -97,7 +98,8 @@ def test_a_file_says_how_its_network_was_built(tmp_path, spec, dataset):
 
 
 def test_files_are_replaced_in_one_step_and_can_be_read_by_others(folder, spec):
-    folder.add(epoch(1, 0.5), make_model(spec, 0), is_last=True)
+    folder.add([epoch(1, 0.5)], make_model(spec, 0))
+    folder.finish(epoch(1, 0.5), make_model(spec, 0))
     assert {path.name for path in folder.path.iterdir()} == {
         *("arch.json", "metrics.csv", "weights.safetensors", "best.safetensors")
     }

@@ -7,13 +7,14 @@ from torch import nn
 from nas.data import Dataset
 from nas.errors import DivergedError
 from nas.models import build_model
+from nas.training.batches import TrainingBatches
 from nas.training.loop import (
     Trainer,
-    TrainingBatches,
     fit,
     make_optimizer,
     normaliser,
     num_steps,
+    one_phase,
     predict,
     reestimate_batch_norm,
 )
@@ -26,7 +27,7 @@ RECIPE = Recipe(batch_size=50, flip=False, shift=0)
 
 
 def batches(dataset, *, recipe=RECIPE, num_epochs=2, seed=0):
-    return list(TrainingBatches(dataset.train, recipe, num_epochs, normaliser(dataset), seed))
+    return list(TrainingBatches(dataset.train, one_phase(recipe, num_epochs, normaliser(dataset)), seed))
 
 
 def make_model(spec, seed=0):
@@ -90,7 +91,7 @@ def test_fit_repeats_itself(dataset, spec):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_an_absurd_learning_rate_diverges(dataset, spec, optimizer):
     recipe = Recipe(optimizer=optimizer, learning_rate=1e30, batch_size=50, weight_decay=0.5)
     with pytest.raises(DivergedError, match="training loss is"):
@@ -180,7 +181,7 @@ def test_predict_is_in_evaluation_mode_and_keeps_the_mode(dataset, spec, trainin
     assert torch.allclose(logits, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_norms_and_biases_are_not_decayed(spec, optimizer):
     model = make_model(spec)
     groups = make_optimizer(model, Recipe(optimizer=optimizer, weight_decay=0.3)).param_groups

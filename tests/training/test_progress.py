@@ -12,7 +12,9 @@ def show(console):
         for step in range(1, 11):
             display.step(step)
             if step % 5 == 0:
-                display.epoch(Epoch(step // 5, step, 1.25, 0.5, 0.75, 0.001, elapsed_s=step * 2.0))
+                display.epoch(
+                    Epoch(step // 5, step, 16, 1.25, 0.5, 0.75, 0.001, train_s=step * 1.0, elapsed_s=step * 2.0)
+                )
     return display
 
 

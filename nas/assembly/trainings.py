@@ -1,0 +1,147 @@
+"""What a training is put together from: its recipe, its schedule, and what that is expected to cost."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from nas.complexity import complexity
+from nas.config import TrainSettings
+from nas.errors import invalid
+from nas.spec import ArchSpec
+from nas.training.recipe import Recipe, get_recipe
+from nas.training.schedule import ProgressiveSchedule, Range, Stage
+
+_DROPOUT_FACTORS = (0.5, 1.5)
+"""Of the architecture's: for EfficientNetV2-S, built with 0.2, these are the 0.1 and 0.3 of Table 6."""
+
+
+def make_recipe(settings: TrainSettings) -> Recipe:
+    """Return the recipe that settings ask for; raise InvalidInputError where they do not fit together."""
+    recipe = (
+        Recipe(batch_size=settings.batch_size)
+        if settings.recipe == "default"
+        else get_recipe(settings.recipe, batch_size=settings.batch_size)
+    )
+    given = {
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "ema_decay": settings.ema,
+        "clip_grad_norm": settings.clip_grad_norm,
+        "crop_area": settings.crop_area,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, accumulate=settings.accumulate, **given)  # type: ignore[arg-type]
+
+
+def make_schedule(settings: TrainSettings, spec: ArchSpec) -> ProgressiveSchedule:
+    """Return the stages that settings ask for.
+
+    Args:
+        settings: Checked.
+        spec: The network; its training size is the last stage's, unless the schedule is a published one.
+
+    Raises:
+        InvalidInputError: If a value is out of range, a size too small for the network, or stages outnumber epochs.
+    """
+    schedule = _schedule(settings, spec)
+    smallest = min(stage.image_size for stage in schedule)
+    if smallest < spec.total_stride:
+        rule = f"at least {spec.total_stride}, by which this network divides its images' sides"
+        raise invalid("image_size", rule, smallest, "Give a larger --image-size, or --first-image-size.")
+    if settings.max_batch_size is not None:
+        schedule = schedule.with_batch_sizes(settings.batch_size, largest=settings.max_batch_size)
+    schedule.num_epochs(settings.epochs)  # Raises where there are too few.
+    return schedule
+
+
+def _schedule(settings: TrainSettings, spec: ArchSpec) -> ProgressiveSchedule:
+    size, ranges = spec.train_image_size, settings.ranges()
+    if settings.kind == "published":
+        variant, _, name = settings.schedule.rpartition(":")
+        return ProgressiveSchedule.preset(name, variant=variant or "paper", num_stages=settings.stages)
+    if settings.kind == "fixed":
+        return ProgressiveSchedule.fixed(size, **{name: last for name, (_, last) in ranges.items()})
+    first, last = _DROPOUT_FACTORS
+    regularisers: dict[str, Range] = {"dropout": (first * spec.dropout, min(0.9, last * spec.dropout)), **ranges}
+    if settings.kind == "progressive":
+        options: dict[str, Any] = {**regularisers, "first_image_size": settings.first_image_size}
+        return ProgressiveSchedule.scaled(size, num_stages=settings.stages, **options)
+    smallest = settings.first_image_size or ProgressiveSchedule.scaled(size).stages[0].image_size
+    if smallest > size:
+        raise invalid("first_image_size", f"at most {size}", smallest, "It is the smallest size that is drawn.")
+    return ProgressiveSchedule.random_resize(
+        (smallest, size), num_stages=settings.stages, seed=settings.seed, size_multiple=4, **regularisers
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """Attributes:
+    stage: As the schedule has it.
+    epochs: Passes over the training images.
+    batch_size: Images in a step.
+    steps: In all.
+    macs: Multiply-adds of the forward passes of all its images; a training step takes about three times as many.
+    """
+
+    stage: Stage
+    epochs: int
+    batch_size: int
+    steps: int
+    macs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types: a flat row."""
+        return {
+            **asdict(self.stage),
+            **{name: getattr(self, name) for name in ("epochs", "batch_size", "steps", "macs")},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a training will do.
+
+    Attributes:
+        stages: One after the other.
+        relative_macs: Multiply-adds in all, as a share of those with the largest images all along; lower is cheaper.
+    """
+
+    stages: tuple[PlannedStage, ...]
+    relative_macs: float
+
+    @property
+    def steps(self) -> int:
+        return sum(planned.steps for planned in self.stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        stages = [planned.to_dict() for planned in self.stages]
+        return {"stages": stages, "steps": self.steps, "relative_macs": self.relative_macs}
+
+
+def make_plan(
+    schedule: ProgressiveSchedule,
+    settings: TrainSettings,
+    spec: ArchSpec,
+    *,
+    num_images: int,
+    num_classes: int,
+    in_channels: int,
+) -> Plan:
+    """Return what a training on a data set will do; multiply-adds are counted in closed form."""
+
+    def macs(size: int) -> int:
+        return complexity(spec, num_classes=num_classes, in_channels=in_channels, image_size=size).num_macs
+
+    def stages() -> Iterator[PlannedStage]:
+        for stage, epochs in zip(schedule, schedule.num_epochs(settings.epochs), strict=True):
+            batch_size = stage.batch_size or settings.batch_size
+            steps = epochs * (num_images // min(batch_size, num_images))
+            seen = steps * min(batch_size, num_images)
+            yield PlannedStage(stage, epochs, batch_size, steps, seen * macs(stage.image_size))
+
+    planned = tuple(stages())
+    largest = macs(max(stage.image_size for stage in schedule))
+    seen = sum(each.steps * min(each.batch_size, num_images) for each in planned)
+    return Plan(planned, sum(each.macs for each in planned) / (seen * largest))

@@ -113,7 +113,7 @@ class TrainSettings:
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine and no data could make right."""
-        if self.arch is None:
+        if self.arch is None and self.resume is None:
             raise invalid("arch", "given", None, "Name a file, or a published network such as efficientnet_v2_b0.")
         if self.resume is not None and self.out is not None:
             raise invalid("out", "left out with --resume", str(self.out), "A training goes on in its own folder.")

@@ -6,8 +6,9 @@ before. If a finished candidate is at least as good in every objective as this o
 accuracy, and better in one, training on is a waste.
 """
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from nas.evaluation.measurement import Measurement
 from nas.optimization.objectives import Objective
 from nas.optimization.pareto import pareto_mask
-from nas.optimization.stopping.prediction import Prediction
+from nas.optimization.stopping.prediction import Path, Prediction, path_of
 
 NUM_STDERRS = 1.25
 """Loses less than one percent of the front's hypervolume in replayed searches: results/early_stopping/README.md."""
@@ -25,6 +26,21 @@ NUM_STDERRS_OF_ONE = 2.0
 MIN_FINISHED = 10
 SPARE_EVERY = 4
 """At each rung one candidate in so many goes on whatever its prospects."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was made of measurements before: all of it again for each candidate would take its time at 10,000.
+
+    Attributes:
+        paths: By the identity of a measurement, which is kept so that no other takes it.
+        num_whole: How many were trained to the end by way of all rungs.
+        front: Costs of those trained to the end that none beats.
+    """
+
+    paths: dict[int, tuple[Measurement, Path]] = field(default_factory=dict)
+    num_whole: int = 0
+    front: list[tuple[float, ...]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +59,39 @@ class DominatedStopping:
     num_stderrs: float = NUM_STDERRS
     min_finished: int = MIN_FINISHED
     spare_every: int = SPARE_EVERY
+    _seen: _Seen = field(default_factory=_Seen, init=False, repr=False, compare=False)
 
     def rule(self, measurements: Sequence[Measurement]) -> "DominatedRule":
-        finished = [measurement for measurement in measurements if not measurement.stopped]
-        num_whole = sum({rung.share for rung in m.rungs} >= set(self.rungs) for m in finished)
-        prediction = Prediction.fit(self.rungs, measurements) if num_whole >= self.min_finished else None
-        costs = [_costs(self.objective, measurement) for measurement in finished]
-        if costs:
-            front = pareto_mask(np.array(costs), ["min"] * len(costs[0]))
-            costs = [cost for cost, is_best in zip(costs, front, strict=True) if is_best]
-        return DominatedRule(
-            self.rungs, prediction, tuple(costs), self.objective, self.num_stderrs, len(measurements) % self.spare_every
-        )
+        self._see(measurements)
+        prediction = None
+        if self._seen.num_whole >= self.min_finished:
+            prediction = Prediction.fit(self.rungs, [self._seen.paths[id(each)][1] for each in measurements])
+        spared = len(measurements) % self.spare_every
+        front = tuple(sorted(set(self._seen.front)))
+        return DominatedRule(self.rungs, prediction, front, self.objective, self.num_stderrs, spared)
+
+    def _see(self, measurements: Sequence[Measurement]) -> None:
+        seen = self._seen
+        new = [measurement for measurement in measurements if id(measurement) not in seen.paths]
+        if len(seen.paths) + len(new) != len(measurements):  # Others than before.
+            seen.paths, seen.num_whole, seen.front, new = {}, 0, [], list(measurements)
+        seen.paths |= {id(measurement): (measurement, path_of(self.rungs, measurement)) for measurement in new}
+        finished = [measurement for measurement in new if not measurement.stopped]
+        seen.num_whole += sum({rung.share for rung in each.rungs} >= set(self.rungs) for each in finished)
+        seen.front = _joined(seen.front, [_costs(self.objective, measurement) for measurement in finished])
+
+
+def _joined(front: list[tuple[float, ...]], others: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Return those of a front and of others that none beats; fast where only one is new."""
+    if len(others) != 1:
+        costs = front + others
+        best = pareto_mask(np.array(costs), ["min"] * len(costs[0])).tolist() if costs else []
+        return list(itertools.compress(costs, best))
+    (new,), known = others, np.array(front).reshape(len(front), len(others[0]))
+    if np.logical_and((known <= new).all(axis=1), (known < new).any(axis=1)).any():
+        return front
+    kept = np.logical_or((known < new).any(axis=1), (known == new).all(axis=1))
+    return [*itertools.compress(front, kept.tolist()), new]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ import numpy as np
 
 from nas.evaluation.measurement import Measurement, Rung
 
+Path = tuple[float, ...]
+"""A candidate's signal at each rung that it came to, and its accuracy if it came to the end."""
+
 
 def signal(rung: Rung) -> float:
     """Return what a prediction is made from: the training loss. All candidates see the same images in the same order,
@@ -69,9 +72,8 @@ class Prediction:
     links: tuple[Link, ...]
 
     @classmethod
-    def fit(cls, shares: Sequence[float], measurements: Sequence[Measurement]) -> "Prediction | None":
+    def fit(cls, shares: Sequence[float], paths: Sequence[Path]) -> "Prediction | None":
         """Fit to candidates, stopped ones included; None where fewer than three were trained to the end."""
-        paths = [_path(shares, measurement) for measurement in measurements]
         links = []
         for index in range(len(shares)):
             pairs = [path[index : index + 2] for path in paths if len(path) > index + 1]
@@ -88,7 +90,7 @@ class Prediction:
         return mean, variance**0.5
 
 
-def _path(shares: Sequence[float], measurement: Measurement) -> tuple[float, ...]:
+def path_of(shares: Sequence[float], measurement: Measurement) -> Path:
     """Return a candidate's signals at the rungs that it came to, and its accuracy if it came to the end.
 
     A path ends where a rung is missing or holds no number.

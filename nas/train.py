@@ -17,6 +17,7 @@ from nas.models import load_arch
 from nas.results.folder import RUN_LOCK, check_unused, default_run_name, locked, make_folder
 from nas.results.training_manifest import TrainingManifest
 from nas.spec import ArchSpec
+from nas.training.recipe import Recipe
 from nas.training.schedule import REGULARISERS, ProgressiveSchedule
 
 if TYPE_CHECKING:
@@ -52,14 +53,18 @@ class _Task:
     Attributes:
         settings: Checked.
         spec: The network; its training size is that of the images that it is validated on.
+        recipe: Its optimizer and so on.
         schedule: Its stages.
+        device: Where it is trained.
         dataset: On the CPU, at the largest stage's size.
         path: Of its folder.
     """
 
     settings: TrainSettings
     spec: ArchSpec
+    recipe: Recipe
     schedule: ProgressiveSchedule
+    device: "torch.device"
     dataset: "Dataset"
     path: Path
 
@@ -91,7 +96,8 @@ def _prepare(settings: TrainSettings) -> _Task:
             spec = replace(spec, train_image_size=settings.image_size)
     else:
         spec = ArchSpec.load(path / "arch.json")
-    make_recipe(settings).rate(0, 1, settings.epochs)  # Raises where its warm-up is longer than the training.
+    recipe = make_recipe(settings)
+    recipe.rate(0, 1, settings.epochs)  # Raises where its warm-up is longer than the training.
     schedule = make_schedule(settings, spec)
     if settings.kind == "published":
         spec = replace(spec, train_image_size=schedule.stages[-1].image_size)
@@ -100,25 +106,23 @@ def _prepare(settings: TrainSettings) -> _Task:
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_device
 
-    resolve_device(settings.device)
+    device = resolve_device(settings.device)
     size = max(stage.image_size for stage in schedule)
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
-    return _Task(settings, spec, schedule, dataset, path)
+    return _Task(settings, spec, recipe, schedule, device, dataset, path)
 
 
 def _train(task: _Task, console: Console) -> Trained:
     import torch
 
     from nas.data import load_test
-    from nas.evaluation.device import resolve_device
     from nas.models import build_model
     from nas.training.cpu import prepare_cpu
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer, normaliser
     from nas.training.validation import validate
 
-    settings, dataset, path = task.settings, task.dataset, task.path
-    device = resolve_device(settings.device)
+    settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
     prepare_cpu()
     test_images = load_test(settings.data, image_size=dataset.image_size)
     manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
@@ -133,7 +137,7 @@ def _train(task: _Task, console: Console) -> Trained:
             replace_file(path / _MANIFEST, manifest.to_json())
         folder = TrainingFolder(path, task.spec, dataset, model.options)
         console.print(_words(task))
-        trainer = Trainer(model, make_recipe(settings), device)
+        trainer = Trainer(model, task.recipe, device)
         trained, validation = _run(task, trainer, dataset.to(device), folder)
     normalise = normaliser(dataset, task.spec.train_image_size)
     test = validate(trained, test_images.to(device), normalise) if test_images else None

@@ -8,7 +8,7 @@ from nas.complexity import complexity
 from nas.config import TrainSettings
 from nas.errors import invalid
 from nas.spec import ArchSpec
-from nas.training.recipe import Recipe, get_recipe
+from nas.training.recipe import Recipe, get_recipe, steps_an_epoch
 from nas.training.schedule import ProgressiveSchedule, Range, Stage
 
 _DROPOUT_FACTORS = (0.5, 1.5)
@@ -137,7 +137,7 @@ def make_plan(
     def stages() -> Iterator[PlannedStage]:
         for stage, epochs in zip(schedule, schedule.num_epochs(settings.epochs), strict=True):
             batch_size = stage.batch_size or settings.batch_size
-            steps = epochs * (num_images // min(batch_size, num_images))
+            steps = epochs * steps_an_epoch(num_images, batch_size)
             seen = steps * min(batch_size, num_images)
             yield PlannedStage(stage, epochs, batch_size, steps, seen * macs(stage.image_size))
 

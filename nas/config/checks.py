@@ -2,11 +2,12 @@
 
 import math
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nas.errors import invalid
+from nas.errors import did_you_mean, invalid
 
 _MAX_SECONDS = 10_000_000
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -17,6 +18,22 @@ def check_type(name: str, value: object, hint: Any) -> None:
     if not _fits(value, hint):
         rule = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
         raise invalid(f"{name} in the settings", f"of type {rule}", value, "The file was edited.")
+
+
+def check_kept(kind: type, plain: Mapping[str, Any], left_out: Collection[str], of: str) -> None:
+    """Raise InvalidInputError unless what a manifest kept are settings of a kind, each of its type.
+
+    Args:
+        kind: The settings' class.
+        plain: By name.
+        left_out: Fields of the class that a manifest does not keep.
+        of: What they are settings of, for messages: "a search".
+    """
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name not in left_out}
+    for name, value in plain.items():
+        if name not in hints:
+            raise invalid("settings in the manifest", f"those of {of}", name, did_you_mean(name, hints))
+        check_type(name, value, hints[name])
 
 
 def _fits(value: object, hint: Any) -> bool:

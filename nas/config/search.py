@@ -5,11 +5,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from nas.config.checks import check_seconds, check_seed, check_type, check_val_images, parse_bytes
+from nas.config.checks import check_kept, check_seconds, check_seed, check_val_images, parse_bytes
 from nas.config.places import check_cluster, parse_devices
 from nas.errors import did_you_mean, invalid
 from nas.evaluation.measurement import SIGNAL_NAMES
@@ -307,11 +307,7 @@ class SearchSettings:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "SearchSettings":
         """Read what `to_dict` wrote; raise InvalidInputError for unknown keys and values of another type."""
-        hints = {name: hint for name, hint in get_type_hints(cls).items() if name not in _OF_THE_CALL}
-        for key, value in plain.items():
-            if key not in hints:
-                raise invalid("settings in the manifest", "those of a search", key, did_you_mean(key, hints))
-            check_type(key, value, hints[key])
+        check_kept(cls, plain, _OF_THE_CALL, "a search")
         paths = {name: plain.get(name) for name in _PATHS}
         signals = plain.get("signals")
         return cls(

@@ -4,18 +4,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from nas.config.checks import check_seconds, check_seed, check_type, check_val_images, parse_range
+from nas.config.checks import check_kept, check_seconds, check_seed, check_val_images, parse_range
 from nas.errors import did_you_mean, invalid
+from nas.training.recipe import RECIPES
+from nas.training.schedule import PRESETS
 
 _OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "json", "config"})
 """Settings that do not change what is trained."""
 
-RECIPE_NAMES = ("default", "efficientnet_v2", "fine_tune", "fine_tune_paper", "torchvision")
-PUBLISHED_SCHEDULES = ("s", "m", "l", "code:s", "code:m", "code:l", "code:b0", "code:b1", "code:b2", "code:b3")
+RECIPE_NAMES = ("default", *RECIPES)
+PUBLISHED_SCHEDULES = (*PRESETS["paper"], *(f"code:{name}" for name in PRESETS["code"]))
 RANGES = {
     "randaugment": "randaugment_magnitude",
     "mixup": "mixup_alpha",
@@ -189,9 +191,5 @@ class TrainSettings:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "TrainSettings":
         """Read what `to_dict` wrote; raise InvalidInputError for unknown keys and values of another type."""
-        hints = {name: hint for name, hint in get_type_hints(cls).items() if name not in _OF_THE_CALL}
-        for key, value in plain.items():
-            if key not in hints:
-                raise invalid("settings in the manifest", "those of a training", key, did_you_mean(key, hints))
-            check_type(key, value, hints[key])
+        check_kept(cls, plain, _OF_THE_CALL, "a training")
         return cls(**plain)

@@ -44,8 +44,7 @@ def augment(images: Tensor, generator: torch.Generator, *, flip: bool, shift: in
     if flip:
         mirrored = torch.rand((num_images, 1), generator=generator, device=generator.device) < 0.5
         columns = torch.where(mirrored.to(device), width - 1 - columns, columns)
-    pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
-    return images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1)).view(images.shape)
+    return _taken(images, rows, columns)
 
 
 def random_crop(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -64,9 +63,15 @@ def random_crop(images: Tensor, size: int, generator: torch.Generator) -> Tensor
     device, span = images.device, torch.arange(size, device=images.device)
     top = torch.randint(height - size + 1, (num_images, 1), generator=generator, device=generator.device).to(device)
     left = torch.randint(width - size + 1, (num_images, 1), generator=generator, device=generator.device).to(device)
-    pixels = ((top + span)[:, :, None] * width + (left + span)[:, None, :]).flatten(1)
-    found = images.flatten(2).gather(2, pixels[:, None].expand(-1, images.shape[1], -1))
-    return found.view(num_images, -1, size, size)
+    return _taken(images, top + span, left + span)
+
+
+def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the pixels of each image, (N, C, H, W), in rows and columns of its own, int64 (N, h) and (N, w)."""
+    num_images, channels, _, width = images.shape
+    pixels = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
+    found = images.flatten(2).gather(2, pixels[:, None].expand(-1, channels, -1))
+    return found.view(num_images, channels, rows.shape[1], columns.shape[1])
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:

@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
@@ -225,6 +225,33 @@ class Manifest:
             return cls.from_json(text)
         except InvalidInputError as error:
             raise InvalidInputError(f"{path}: {error}") from error
+
+
+def read_plain(path: Path, kind: str, keys: Collection[str], of: str) -> dict[str, Any]:
+    """Read a manifest.json that must have certain keys and no others.
+
+    Args:
+        path: Of the file.
+        kind: What its key "kind" must say; it is taken off.
+        keys: All others.
+        of: What it is a manifest of, for messages: "calibration".
+
+    Raises:
+        InvalidInputError: If it is none of that.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise invalid("manifest", "a readable JSON file", str(path), f"{error}.") from error
+    found = plain.pop("kind", None) if isinstance(plain, dict) else None
+    if found != kind:
+        problem = invalid("kind of the manifest", repr(kind), found, f"The folder is no {of}.")
+        raise InvalidInputError(f"{path}: {problem}")
+    differing = sorted(set(plain) ^ set(keys))
+    if differing:
+        raise invalid("manifest keys", f"exactly those of a {of}", differing, f"Correct {path}.")
+    checked: dict[str, Any] = plain
+    return checked
 
 
 _TYPES: dict[str, type] = {

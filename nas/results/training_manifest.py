@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InvalidInputError, invalid
+from nas.errors import invalid
 from nas.results.checkout import toolkit_checkout
-from nas.results.manifest import hardware, versions
+from nas.results.manifest import hardware, read_plain, versions
 
 KIND = "nas.training/1"
 
@@ -65,15 +65,4 @@ class TrainingManifest:
     @classmethod
     def load(cls, path: Path) -> "TrainingManifest":
         """Read a manifest.json; raise InvalidInputError if it is none of a training."""
-        try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise invalid("manifest", "a readable JSON file", str(path), f"{error}.") from error
-        kind = plain.pop("kind", None) if isinstance(plain, dict) else None
-        if kind != KIND:
-            problem = invalid("kind of the manifest", repr(KIND), kind, "The folder is of no training.")
-            raise InvalidInputError(f"{path}: {problem}")
-        differing = sorted(set(plain) ^ {f.name for f in fields(cls)})
-        if differing:
-            raise invalid("manifest keys", "exactly those of a training", differing, f"Correct {path}.")
-        return cls(**plain)
+        return cls(**read_plain(path, KIND, [f.name for f in fields(cls)], "training"))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nas.data.batches import epoch_order
 from nas.data.dataset import ImageSet
+from nas.training.recipe import steps_an_epoch
 
 MakeBatch = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """From stored images, uint8 (N, C, H, W), and labels, int64 (N,), to what the network reads, augmented and normalised,
@@ -34,8 +35,7 @@ class Phase:
     stochastic_depth: float | None = None
 
     def steps_an_epoch(self, num_images: int) -> int:
-        """Return how many batches an epoch has: a last incomplete one is left out, unless it is the only one."""
-        return num_images // min(self.batch_size, num_images)
+        return steps_an_epoch(num_images, self.batch_size)
 
 
 class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):

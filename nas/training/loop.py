@@ -17,7 +17,7 @@ from nas.errors import DivergedError, invalid
 from nas.models.builder import EfficientNet
 from nas.training.batches import Phase, TrainingBatches
 from nas.training.ema import WeightAverage
-from nas.training.recipe import Recipe
+from nas.training.recipe import Recipe, steps_an_epoch
 from nas.training.rmsprop import RMSpropTF
 
 EVAL_BATCH_SIZE = 500
@@ -166,7 +166,7 @@ def one_phase(recipe: Recipe, num_epochs: int, normalise: Normalise) -> tuple[Ph
 
 def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
     """Return how many steps `fit` takes."""
-    return num_epochs * (len(data) // min(recipe.batch_size, len(data)))
+    return num_epochs * steps_an_epoch(len(data), recipe.batch_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,11 @@ class Recipe:
         return self.warmup_epochs / num_epochs
 
 
+def steps_an_epoch(num_images: int, batch_size: int) -> int:
+    """Return how many batches an epoch has: a last incomplete one is left out, unless it is the only one."""
+    return num_images // min(batch_size, num_images)
+
+
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise invalid(name, f"among {', '.join(known)}", value, did_you_mean(value, known))

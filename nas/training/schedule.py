@@ -7,7 +7,7 @@ No torch.
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.errors import did_you_mean, invalid
@@ -255,15 +255,8 @@ class ProgressiveSchedule:
         largest = max(stage.image_size for stage in self.stages)
         return sum(stage.share * (stage.image_size / largest) ** 2 for stage in self.stages)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return asdict(self)
-
     def __iter__(self) -> Iterator[Stage]:
         return iter(self.stages)
-
-    def __len__(self) -> int:
-        return len(self.stages)
 
 
 def _known(regularisers: Any) -> dict[str, Any]:

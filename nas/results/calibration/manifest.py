@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InvalidInputError, invalid
+from nas.errors import invalid
 from nas.results.checkout import toolkit_checkout
-from nas.results.manifest import hardware, space_fingerprint, versions
+from nas.results.manifest import hardware, read_plain, space_fingerprint, versions
 from nas.space import SearchSpace
 
 KIND = "nas.calibration/1"
@@ -132,16 +132,4 @@ class CalibrationManifest:
     @classmethod
     def load(cls, path: Path) -> "CalibrationManifest":
         """Read a manifest.json; raise InvalidInputError if it is none of a calibration."""
-        try:
-            plain = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise invalid("manifest", "a readable JSON file", str(path), f"{error}.") from error
-        kind = plain.pop("kind", None) if isinstance(plain, dict) else None
-        if kind != KIND:
-            raise InvalidInputError(
-                f"{path}: {invalid('kind of the manifest', repr(KIND), kind, 'The folder is no calibration.')}"
-            )
-        differing = sorted(set(plain) ^ {f.name for f in fields(cls)})
-        if differing:
-            raise invalid("manifest keys", "exactly those of a calibration", differing, f"Correct {path}.")
-        return cls(**plain)
+        return cls(**read_plain(path, KIND, [f.name for f in fields(cls)], "calibration"))

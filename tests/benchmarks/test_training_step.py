@@ -65,8 +65,24 @@ CASES = {
 }
 
 
+class Exact:
+    """Mixed into torchvision's configurations, which round channels to multiples of 8: another network."""
+
+    @staticmethod
+    def adjust_channels(channels: int, width_mult: float, min_value: int | None = None) -> int:
+        return round(channels * width_mult)
+
+
+class ExactFusedMBConvConfig(Exact, FusedMBConvConfig):
+    pass
+
+
+class ExactMBConvConfig(Exact, MBConvConfig):
+    pass
+
+
 def torchvisions(spec: ArchSpec, num_classes: int, in_channels: int) -> nn.Module:
-    kinds = {"fused": FusedMBConvConfig, "mbconv": MBConvConfig}
+    kinds = {"fused": ExactFusedMBConvConfig, "mbconv": ExactMBConvConfig}
     rows, channels = [], spec.stem_channels
     for stage in spec.stages:
         shape = (stage.expand_ratio, stage.kernel_size, stage.stride, channels, stage.out_channels, stage.num_layers)

@@ -22,7 +22,7 @@ class Phase:
 
     Attributes:
         num_epochs: At least 1.
-        batch_size: Images in a step; the learning rate is in proportion to it.
+        batch_size: Images in a step; the learning rate follows it (`Recipe.batch_factor`).
         make: Makes a batch.
         dropout: Of the classifier; None leaves it as the network was built.
         stochastic_depth: Of the last block, likewise.

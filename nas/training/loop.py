@@ -253,7 +253,7 @@ def run(
             phase = batches.phase
             trainer.set_regularisation(dropout=phase.dropout, stochastic_depth=phase.stochastic_depth)
         rate = trainer.recipe.rate(batches.schedule_position, total, batches.num_epochs)
-        trainer.set_learning_rate(rate * (phase.batch_size / trainer.recipe.batch_size))
+        trainer.set_learning_rate(rate * trainer.recipe.batch_factor(phase.batch_size))
         losses.append(trainer.step(inputs, targets))
         # Reading a loss waits for the device, so it is not done every step.
         if step % max(1, total // 20) == 0 and not torch.isfinite(losses[-1]):

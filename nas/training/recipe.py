@@ -106,6 +106,15 @@ class Recipe:
         share = left if self.decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
         return self.learning_rate * share
 
+    def batch_factor(self, batch_size: int) -> float:
+        """Return what the learning rate is multiplied by in batches of another size than the recipe's.
+
+        SGD's and RMSProp's is in proportion to the batch, as in the published recipes (Goyal et al. 2017). AdamW's goes
+        with the square root: its steps do not grow with the gradient (Malladi et al. 2022).
+        """
+        ratio = batch_size / self.batch_size
+        return math.sqrt(ratio) if self.optimizer == "adamw" else ratio
+
     def _warmup_share(self, num_epochs: float | None) -> float:
         if self.warmup_epochs is None:
             return self.warmup_fraction

@@ -79,10 +79,12 @@ def test_where_labels_would_not_survive_resizing_images_are_cut(dataset):
     assert all(image.contiguous().numpy().tobytes() in known for image in inputs)
 
 
-def test_a_network_is_regularised_and_learns_at_the_rate_of_the_stage(dataset, spec):
-    trainer = Trainer(build_model(spec, num_classes=2, in_channels=1), RECIPE, torch.device("cpu"))
+@pytest.mark.parametrize(("optimizer", "factor"), [("sgd", 2), ("rmsprop", 2), ("adamw", 2**0.5)])
+def test_a_network_is_regularised_and_learns_at_the_rate_of_the_stage(dataset, spec, optimizer, factor):
+    recipe = replace(RECIPE, optimizer=optimizer)
+    trainer = Trainer(build_model(spec, num_classes=2, in_channels=1), recipe, torch.device("cpu"))
     stages = (Stage(8, 0.5, batch_size=100, dropout=0.05, stochastic_depth=0.1), Stage(16, 0.5, dropout=0.25))
-    batches = TrainingBatches(dataset.train, make_phases(ProgressiveSchedule(stages), 2, RECIPE, dataset), 0)
+    batches = TrainingBatches(dataset.train, make_phases(ProgressiveSchedule(stages), 2, recipe, dataset), 0)
     seen = []
 
     def look(step, _):
@@ -94,9 +96,10 @@ def test_a_network_is_regularised_and_learns_at_the_rate_of_the_stage(dataset, s
     assert [size for size, *_ in seen] == [8] * 2 + [16] * 5  # 256 images
     assert [dropout for _, dropout, _, _ in seen] == [0.05] * 2 + [0.25] * 5
     assert 0 < seen[0][2] <= 0.1 < seen[-1][2] <= spec.stochastic_depth
-    # Half of the schedule is over after two steps of a hundred images, at twice the rate.
+    # Half of the schedule is over after two steps of a hundred images, whose rate is that of a larger batch.
     assert [rate for *_, rate in seen] == pytest.approx(
-        [2 * RECIPE.rate(0, 7, 2), 2 * RECIPE.rate(1.75, 7, 2)] + [RECIPE.rate(3.5 + 0.7 * i, 7, 2) for i in range(5)]
+        [factor * recipe.rate(position, 7, 2) for position in (0, 1.75)]
+        + [recipe.rate(3.5 + 0.7 * i, 7, 2) for i in range(5)]
     )
 
 

@@ -64,8 +64,14 @@ def evaluate(settings: EvaluateSettings) -> Evaluated:
     device = resolve_device(settings.device)
     network = load_network(settings.weights)
     pixels = network.pixels_at(_image_size(settings, network))
-    how = {"split": settings.split, "val_images": settings.val_images, "seed": settings.seed}
-    split, images = load_labelled(settings.data, network.class_names, pixels, **how)
+    split, images = load_labelled(
+        settings.data,
+        network.class_names,
+        pixels,
+        split=settings.split,
+        val_images=settings.val_images,
+        seed=settings.seed,
+    )
     prepare_cpu()
     model = network.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = judge(model, images.to(device), network.normalise, len(network.class_names), settings.batch_size)
@@ -118,10 +124,8 @@ def as_rich(table: pd.DataFrame) -> Table:
     for row in table.to_dict("records"):
         recall = "-" if pd.isna(row["recall"]) else f"{row['recall']:.1%} ± {row['recall_stderr']:.1%}"
         precision, f1 = ("-" if pd.isna(row[name]) else f"{row[name]:.1%}" for name in ("precision", "f1"))
-        other = (
-            "" if pd.isna(row["mistaken_for"]) else f"{escape(row['mistaken_for'])} ({row['mistaken_fraction']:.1%})"
-        )
-        shown.add_row(escape(row["class"]), f"{row['num_images']:,}", recall, precision, f1, other)
+        other = "" if pd.isna(row["mistaken_for"]) else f"{row['mistaken_for']} ({row['mistaken_fraction']:.1%})"
+        shown.add_row(escape(row["class"]), f"{row['num_images']:,}", recall, precision, f1, escape(other))
     return shown
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from nas import cli
-from nas.assembly.trainings import Plan, make_plan, make_recipe, make_schedule, show_plan
+from nas.assembly.trainings import Plan, make_plan, make_recipe, make_schedule, network_again, show_plan
 from nas.config import TrainSettings
 from nas.errors import invalid
 from nas.files import replace_file
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nas.training.course import Epoch
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer
+    from nas.training.start import StartWeights
     from nas.training.validation import Validation
 
 _PROG = "python -m nas.train"
@@ -61,6 +62,7 @@ class _Task:
         device: Where it is trained.
         dataset: On the CPU, at the largest stage's size.
         path: Of its folder.
+        start: The weights that it starts from; None from scratch, and where it goes on.
     """
 
     settings: TrainSettings
@@ -70,6 +72,12 @@ class _Task:
     device: "torch.device"
     dataset: "Dataset"
     path: Path
+    start: "StartWeights | None"
+
+    @property
+    def what(self) -> str:
+        """What a checkpoint says that it is of."""
+        return f"{self.spec.arch_id} {self.dataset.fingerprint}"
 
     def plan(self) -> Plan:
         data = self.dataset
@@ -109,30 +117,34 @@ def _prepare(settings: TrainSettings) -> _Task:
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_device
+    from nas.training.start import StartWeights
 
     device = resolve_device(settings.device)
+    fresh = settings.weights if settings.resume is None else None
+    start = None if fresh is None else StartWeights.read(fresh, spec)
     size = max(stage.image_size for stage in schedule)
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
-    return _Task(settings, spec, recipe, schedule, device, dataset, path)
+    return _Task(settings, spec, recipe, schedule, device, dataset, path, start)
 
 
 def _train(task: _Task, console: Console) -> Trained:
-    import torch
-
     from nas.data import load_test
-    from nas.models import build_model
     from nas.training.cpu import prepare_cpu
-    from nas.training.folder import TrainingFolder
+    from nas.training.folder import CHECKPOINT, TrainingFolder
     from nas.training.loop import Trainer
+    from nas.training.start import make_network
 
     settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
     prepare_cpu()
     test_images = load_test(settings.data, image_size=dataset.image_size)
-    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
-    if settings.resume is not None:
-        TrainingManifest.load(path / _MANIFEST).check_compatible(manifest)
-    torch.manual_seed(settings.seed)
-    model = build_model(task.spec, dataset.num_classes, dataset.in_channels)
+    start = None if task.start is None else task.start.to_dict()
+    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device), start)
+    if settings.resume is None:
+        model, said = make_network(task.spec, dataset, settings.seed, task.start)
+    else:
+        kept = TrainingManifest.load(path / _MANIFEST)
+        kept.check_compatible(manifest)
+        model, said = network_again(task.spec, dataset, settings.seed, kept.start, path / CHECKPOINT, task.what)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
     with disk_errors(path, _after_a_full_disk(path)), locked(path, "training"):
@@ -140,6 +152,8 @@ def _train(task: _Task, console: Console) -> Trained:
             replace_file(path / _MANIFEST, manifest.to_json())
         folder = TrainingFolder(path, task.spec, dataset, model.options)
         console.print(_words(task))
+        if said is not None:
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model, task.recipe, device)
         trained, validation = _run(task, trainer, dataset.to(device), folder)
     return _judged(task, folder, trained, validation, test_images)
@@ -194,8 +208,7 @@ def _run(
             on_epoch=on_epoch,
             patience=settings.patience,
         )
-        what = f"{spec.arch_id} {dataset.fingerprint}"
-        checkpoint = Checkpoint(folder.checkpoint_path, what, course, every_s=settings.checkpoint_every)
+        checkpoint = Checkpoint(folder.checkpoint_path, task.what, course, every_s=settings.checkpoint_every)
         run(trainer, batches, course, keeper=checkpoint)
         trained, validation = course.last_validated()
         folder.finish(course.epochs[-1], trained)

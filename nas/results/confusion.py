@@ -53,7 +53,9 @@ def class_table(counts: Counts, class_names: Sequence[str]) -> pd.DataFrame:
 
 
 def _share(part: Counts, whole: Counts) -> npt.NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    share = np.full(len(part), np.nan)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
 
 
 def write_confusion(folder: Path, counts: Counts, class_names: Sequence[str]) -> None:

@@ -147,7 +147,7 @@ def _train(task: _Task, console: Console) -> Trained:
         model, said = network_again(task.spec, dataset, settings.seed, kept.start, path / CHECKPOINT, task.what)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
-    with disk_errors(path, _after_a_full_disk(path)), locked(path, "training"):
+    with disk_errors(path, "Make room, or choose another folder."), locked(path, "training"):
         if settings.resume is None:
             replace_file(path / _MANIFEST, manifest.to_json())
         folder = TrainingFolder(path, task.spec, dataset, model.options)
@@ -155,7 +155,8 @@ def _train(task: _Task, console: Console) -> Trained:
         if said is not None:
             console.print(said, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model, task.recipe, device)
-        trained, validation = _run(task, trainer, dataset.to(device), folder)
+        with disk_errors(path, _after_a_full_disk(path)):
+            trained, validation = _run(task, trainer, dataset.to(device), folder)
     return _judged(task, folder, trained, validation, test_images)
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nas.config import EvaluateSettings, TrainSettings
 from nas.data import load_dataset, load_test
@@ -146,10 +148,10 @@ def test_images_are_cropped_where_training_cropped_them(blur):
 
 
 def test_a_corrupt_image_is_skipped_and_counted(weights, tmp_path, caplog):
-    write_stripes(tmp_path, 150)
+    write_stripes(tmp_path, 102)
     (tmp_path / "down" / "0001.png").write_bytes(b"no image")
     found = evaluate(EvaluateSettings(weights, str(tmp_path), split="all"))
-    assert found.found.confusion.sum(1).tolist() == [50, 49, 50]
+    assert found.found.confusion.sum(1).tolist() == [34, 33, 34]
     assert "skipped 1 corrupt images" in caplog.text
 
 
@@ -161,6 +163,15 @@ def test_json_is_all_that_stdout_gets(trained, weights, data, capsys):
     assert [row["class"] for row in found["classes"]] == list(CLASS_NAMES)
     recalled = sum(row["recall"] * row["num_images"] for row in found["classes"])
     assert recalled == pytest.approx(90 * trained.test.accuracy)
+
+
+def test_a_loss_that_is_not_finite_is_null(weights, data, tmp_path, capsys):
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    broken = {**load_file(weights), "classifier.1.bias": torch.full((3,), torch.nan)}
+    save_file(broken, tmp_path / "broken.safetensors", metadata)
+    assert exit_code(main, ["--weights", tmp_path / "broken.safetensors", "--data", data, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] is None
 
 
 def test_a_class_without_images_has_no_recall(weights, tmp_path, capsys):

@@ -190,6 +190,18 @@ def test_other_weights_are_refused_where_it_goes_on(monkeypatch, capsys, flags, 
     assert "`start in the manifest` must be" in refusal(main, ["--resume", tmp_path / "out"], capsys)
 
 
+def test_a_training_of_an_earlier_version_goes_on(monkeypatch, capsys, flags, tmp_path):
+    """Its manifest knows nothing of weights."""
+    folder = tmp_path / "out"
+    scratch = flags[:-2]
+    interrupted(monkeypatch, capsys, 2, *scratch, "--epochs", 3, "--out", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("start") is None
+    assert manifest["settings"].pop("weights") is None
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert exit_code(main, ["--resume", folder]) == 0
+
+
 def wider() -> ArchSpec:
     first, second = space.reference.stages
     return replace(space.reference, stages=(first, replace(second, out_channels=24, kernel_size=5)), name="wider")

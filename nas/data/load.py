@@ -102,7 +102,10 @@ def load_test(name_or_path: str, *, image_size: int | None = None, download: boo
     pixels = _pixel_format(source, image_size)
     room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
     indices = _at_most(room, source.test, np.arange(len(source.test)), 0, "test")
-    return _image_set(source.test.decode(indices, pixels))
+    decoded = source.test.decode(indices, pixels)
+    if decoded.num_skipped:
+        _log.warning("%s: skipped %d %s test images", name_or_path, decoded.num_skipped, _skipped_words(pixels))
+    return _image_set(decoded)
 
 
 def load_labelled(

@@ -32,8 +32,9 @@ class Validation:
         return accuracy_stderr(self.accuracy, self.num_images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types, the standard error among them."""
-        return {**asdict(self), "accuracy_stderr": self.accuracy_stderr}
+        """Return plain JSON types, the standard error among them; a loss that is not finite is None."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {**asdict(self), "loss": loss, "accuracy_stderr": self.accuracy_stderr}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -29,6 +29,7 @@ def test_the_numbers_of_a_small_matrix():
 matrices = st.integers(1, 6).flatmap(lambda n: arrays(np.int64, (n, n), elements=st.integers(0, 50)))
 
 
+@settings(max_examples=40)
 @given(matrices)
 def test_what_holds_of_every_matrix(counts):
     names = [f"class {index}" for index in range(len(counts))]

@@ -57,7 +57,7 @@ def validate(
     model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
 ) -> Validation:
     """Measure a network on at least one image; it is left as it was."""
-    return _validation(predict(model, data, normalise, between_batches), data)
+    return _validation(predict(model, data, normalise, between_batches), data.labels)
 
 
 def judge(
@@ -66,12 +66,12 @@ def judge(
     """Measure a network on at least one image, class by class; it is left as it was."""
     logits = predict(model, data, normalise, batch_size=batch_size)
     pairs = torch.bincount(data.labels * num_classes + logits.argmax(1), minlength=num_classes**2)
-    return Judgement(_validation(logits, data), pairs.view(num_classes, num_classes).cpu().numpy())
+    return Judgement(_validation(logits, data.labels), pairs.view(num_classes, num_classes).cpu().numpy())
 
 
-def _validation(logits: Tensor, data: ImageSet) -> Validation:
-    accuracy = (logits.argmax(1) == data.labels).double().mean().item()
-    return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
+def _validation(logits: Tensor, labels: Tensor) -> Validation:
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    return Validation(accuracy, functional.cross_entropy(logits, labels).item(), len(labels))
 
 
 def settled_copy(

@@ -1,32 +1,34 @@
 """`python -m nas.train`: train a network, found or published, with images and regularisation that may grow."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from nas import cli
-from nas.assembly.trainings import Plan, make_plan, make_recipe, make_schedule
+from nas.assembly.trainings import Plan, make_plan, make_recipe, make_schedule, network_again, show_plan
 from nas.config import TrainSettings
 from nas.errors import invalid
 from nas.files import replace_file
 from nas.models import load_arch
+from nas.results.confusion import worst_words, write_confusion
+from nas.results.disk import disk_errors
 from nas.results.folder import RUN_LOCK, check_unused, default_run_name, locked, make_folder
 from nas.results.training_manifest import TrainingManifest
 from nas.spec import ArchSpec
 from nas.training.recipe import Recipe
-from nas.training.schedule import REGULARISERS, ProgressiveSchedule
+from nas.training.schedule import ProgressiveSchedule
 
 if TYPE_CHECKING:
     import torch
 
-    from nas.data import Dataset
+    from nas.data import Dataset, ImageSet
     from nas.training.course import Epoch
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer
+    from nas.training.start import StartWeights
     from nas.training.validation import Validation
 
 _PROG = "python -m nas.train"
@@ -39,11 +41,13 @@ class Trained:
     folder: The files.
     validation: Of the weights at the end.
     test: Likewise, on the test split; None where the data set has none.
+    worst: In words, which classes are recognised least; None where that is too many classes to tell, or all are.
     """
 
     folder: "TrainingFolder"
     validation: "Validation"
     test: "Validation | None"
+    worst: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class _Task:
         device: Where it is trained.
         dataset: On the CPU, at the largest stage's size.
         path: Of its folder.
+        start: The weights that it starts from; None from scratch, and where it goes on.
     """
 
     settings: TrainSettings
@@ -67,6 +72,12 @@ class _Task:
     device: "torch.device"
     dataset: "Dataset"
     path: Path
+    start: "StartWeights | None"
+
+    @property
+    def what(self) -> str:
+        """What a checkpoint says that it is of."""
+        return f"{self.spec.arch_id} {self.dataset.fingerprint}"
 
     def plan(self) -> Plan:
         data = self.dataset
@@ -80,6 +91,7 @@ def train(settings: TrainSettings, console: Console) -> Trained:
     Raises:
         InvalidInputError: If something that was asked for cannot be used; nothing has been written then.
         DivergedError: If the loss does not stay finite; the epochs before it are in the folder.
+        DiskError: If the disk of the folder is full or fails; what was written before is whole.
     """
     return _train(_prepare(settings), console)
 
@@ -105,43 +117,67 @@ def _prepare(settings: TrainSettings) -> _Task:
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_device
+    from nas.training.start import StartWeights
 
     device = resolve_device(settings.device)
+    fresh = settings.weights if settings.resume is None else None
+    start = None if fresh is None else StartWeights.read(fresh, spec)
     size = max(stage.image_size for stage in schedule)
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
-    return _Task(settings, spec, recipe, schedule, device, dataset, path)
+    return _Task(settings, spec, recipe, schedule, device, dataset, path, start)
 
 
 def _train(task: _Task, console: Console) -> Trained:
-    import torch
-
     from nas.data import load_test
-    from nas.models import build_model
     from nas.training.cpu import prepare_cpu
-    from nas.training.folder import TrainingFolder
-    from nas.training.loop import Trainer, normaliser
-    from nas.training.validation import validate
+    from nas.training.folder import CHECKPOINT, TrainingFolder
+    from nas.training.loop import Trainer
+    from nas.training.start import make_network
 
     settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
     prepare_cpu()
     test_images = load_test(settings.data, image_size=dataset.image_size)
-    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
-    if settings.resume is not None:
-        TrainingManifest.load(path / _MANIFEST).check_compatible(manifest)
-    torch.manual_seed(settings.seed)
-    model = build_model(task.spec, dataset.num_classes, dataset.in_channels)
+    start = None if task.start is None else task.start.to_dict()
+    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device), start)
+    if settings.resume is None:
+        model, said = make_network(task.spec, dataset, settings.seed, task.start)
+    else:
+        kept = TrainingManifest.load(path / _MANIFEST)
+        kept.check_compatible(manifest)
+        model, said = network_again(task.spec, dataset, settings.seed, kept.start, path / CHECKPOINT, task.what)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
-    with locked(path, "training"):
+    with disk_errors(path, "Make room, or choose another folder."), locked(path, "training"):
         if settings.resume is None:
             replace_file(path / _MANIFEST, manifest.to_json())
         folder = TrainingFolder(path, task.spec, dataset, model.options)
         console.print(_words(task))
+        if said is not None:
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model, task.recipe, device)
-        trained, validation = _run(task, trainer, dataset.to(device), folder)
+        with disk_errors(path, _after_a_full_disk(path)):
+            trained, validation = _run(task, trainer, dataset.to(device), folder)
+    return _judged(task, folder, trained, validation, test_images)
+
+
+def _judged(
+    task: _Task, folder: "TrainingFolder", model: "torch.nn.Module", validation: "Validation", test: "ImageSet | None"
+) -> Trained:
+    """Look at a trained network class by class, on the test split where there is one, and write what is found."""
+    from nas.training.loop import normaliser
+    from nas.training.validation import judge
+
+    dataset, images = task.dataset, test or task.dataset.val
     normalise = normaliser(dataset, task.spec.train_image_size)
-    test = validate(trained, test_images.to(device), normalise) if test_images else None
-    return Trained(folder, validation, test)
+    found = judge(model, images.to(task.device), normalise, dataset.num_classes)
+    with disk_errors(task.path, "The weights are whole: make room, then python -m nas.evaluate writes these tables."):
+        write_confusion(task.path, found.confusion, dataset.class_names)
+    worst = worst_words(found.confusion, dataset.class_names)
+    return Trained(folder, validation, found.validation if test else None, worst)
+
+
+def _after_a_full_disk(path: Path) -> str:
+    return f"What was kept is whole: make room, then go on with --resume {cli.short_path(path)}."
 
 
 def _run(
@@ -173,8 +209,7 @@ def _run(
             on_epoch=on_epoch,
             patience=settings.patience,
         )
-        what = f"{spec.arch_id} {dataset.fingerprint}"
-        checkpoint = Checkpoint(folder.checkpoint_path, what, course, every_s=settings.checkpoint_every)
+        checkpoint = Checkpoint(folder.checkpoint_path, task.what, course, every_s=settings.checkpoint_every)
         run(trainer, batches, course, keeper=checkpoint)
         trained, validation = course.last_validated()
         folder.finish(course.epochs[-1], trained)
@@ -215,41 +250,19 @@ def summary(trained: Trained) -> dict[str, Any]:
     return {
         "folder": str(cli.short_path(trained.folder.path)),
         "weights": str(cli.short_path(trained.folder.weights_path)),
-        **{
-            name: None if one is None else {**asdict(one), "accuracy_stderr": one.accuracy_stderr}
-            for name, one in found.items()
-        },
+        **{name: None if one is None else one.to_dict() for name, one in found.items()},
     }
 
 
 def report(trained: Trained, console: Console) -> None:
-    """Print accuracies, and where the weights are."""
+    """Print accuracies, the classes that are recognised least, and where the weights are."""
     for name, found in (("Validation", trained.validation), ("Test", trained.test)):
         if found is not None:
             images = f"{found.num_images:,} images"
             console.print(f"{name} accuracy {found.accuracy:.2%} ± {found.accuracy_stderr:.2%} ({images})")
+    if trained.worst is not None:
+        console.print(trained.worst, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Weights in {cli.short_path(trained.folder.weights_path)}")
-
-
-def _show_plan(plan: Plan, settings: TrainSettings, console: Console) -> None:
-    if settings.json:
-        cli.print_json(
-            {
-                "stages": [stage.to_dict() for stage in plan.stages],
-                "steps": plan.steps,
-                "relative_macs": plan.relative_macs,
-            }
-        )
-        return
-    used = [name for name in REGULARISERS if any(getattr(each.stage, name) for each in plan.stages)]
-    table = Table("stage", "epochs", "image size", "batch", "steps", *(name.replace("_", " ") for name in used))
-    for number, each in enumerate(plan.stages, start=1):
-        counts = (number, each.epochs, each.stage.image_size, each.batch_size, each.steps)
-        values = (getattr(each.stage, name) for name in used)
-        table.add_row(*map(str, counts), *("built" if value is None else f"{value:.3g}" for value in values))
-    console.print(table)
-    share = f"{plan.relative_macs:.0%} of the multiply-adds that the largest images would take all along"
-    console.print(f"{plan.steps:,} steps, {share}")
 
 
 def main(args: Sequence[str]) -> int:
@@ -259,7 +272,7 @@ def main(args: Sequence[str]) -> int:
         settings = cli.parse(TrainSettings, _PROG, args, default=_settings_of(settings.resume))
     console = cli.console(stderr=settings.json)
     if settings.plan:
-        _show_plan(_prepare(settings).plan(), settings, console)
+        show_plan(_prepare(settings).plan(), settings, console)
         return 0
     trained = train(settings, console)
     if settings.json:

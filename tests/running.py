@@ -1,9 +1,11 @@
 """Verbs as a user runs them: in this process, which is quick, or in one of their own."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from nas import cli
 from nas.config import (
     CalibrateSettings,
+    EvaluateSettings,
     ExportSettings,
     MeasureSettings,
     PredictSettings,
@@ -26,6 +29,7 @@ SETTINGS = {
     "search": SearchSettings,
     "calibrate": CalibrateSettings,
     "train": TrainSettings,
+    "evaluate": EvaluateSettings,
     "export": ExportSettings,
     "measure": MeasureSettings,
     "predict": PredictSettings,
@@ -68,6 +72,17 @@ def start(*command: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+@contextmanager
+def file_size_limit(num_bytes: int) -> Iterator[None]:
+    """Let no file that this process writes get longer: it fails where a full disk would, and needs no disk to mount."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:

@@ -1,16 +1,19 @@
-"""A search on a disk that is full: one line, and nothing that was told is lost."""
+"""A search, or a training, on a disk that is full: one line, and nothing that was told or kept is lost."""
 
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from nas.optimization.trials import candidates
 from nas.results.folder import RunFolder
 from tests.running import start
-from tests.stripes import write_stripes
+from tests.stripes import space, write_stripes
 
 ARGS = ("--space", "tests.stripes:space", "--fidelity", "64x1", "--val-images", "30", "--device", "cpu", "--workers", 0)
 ROOM_BYTES = 4 * 2**20
@@ -98,3 +101,34 @@ def test_a_file_that_may_not_grow_ends_the_search_with_one_line(data, tmp_path):
     assert search("--resume", path, "--budget", 6)[0] == 0
     assert told(path)[:2] == before
     assert len(told(path)) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [0, 20_000, 60_000])
+def test_a_full_disk_ends_a_training_that_goes_on_later(data, small_disk, left, tmp_path):
+    """Full at another file each: from the table of epochs to the weights."""
+
+    def training(*args):
+        process = start("-m", "nas.train", "--checkpoint-every", "0.001", "--device", "cpu", *args)
+        _, err = process.communicate(timeout=300)
+        return process.returncode, err
+
+    path = small_disk / "run"
+    space.reference.save(tmp_path / "S.json")
+    given = ("--arch", tmp_path / "S.json", "--data", data, "--epochs", 30, "--val-images", 30, "--batch-size", 10)
+    process = start("-m", "nas.train", "--checkpoint-every", "0.001", "--device", "cpu", *given, "--out", path)
+    while process.poll() is None and not (path / "checkpoint.safetensors").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    ballast = fill(small_disk, left)
+    code, err = training("--resume", path)
+    assert code == 1, err
+    assert "Traceback" not in err
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {path} cannot be written to: No space left on device. ")
+    ballast.unlink()
+    assert training("--resume", path)[0] == 0
+    assert training(*given, "--out", tmp_path / "whole")[0] == 0
+    one, other = (load_file(folder / "weights.safetensors") for folder in (path, tmp_path / "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)

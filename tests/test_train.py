@@ -4,6 +4,7 @@ import io
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import safetensors
@@ -58,7 +59,17 @@ def rebuilt(weights):
 
 def test_the_folder_is_complete(trained):
     names = {path.name for path in trained.folder.path.iterdir()}
-    assert names == {*("manifest.json", "arch.json", "metrics.csv", "weights.safetensors", "best.safetensors", ".lock")}
+    files = ("manifest.json", "arch.json", "metrics.csv", "weights.safetensors", "best.safetensors", ".lock")
+    assert names == {*files, "classes.csv", "confusion.csv"}
+
+
+def test_its_classes_are_judged_on_the_test_split(trained):
+    confusion = pd.read_csv(trained.folder.path / "confusion.csv", index_col="class")
+    assert confusion.index.tolist() == confusion.columns.tolist() == list(CLASS_NAMES)
+    assert confusion.sum(axis=1).tolist() == [30, 30, 30]
+    assert np.diag(confusion).sum() / 90 == trained.test.accuracy
+    classes = pd.read_csv(trained.folder.path / "classes.csv")
+    assert classes["recall"].tolist() == (np.diag(confusion) / 30).tolist()
 
 
 def test_it_learns_and_the_table_tells_so(trained):
@@ -112,6 +123,8 @@ def test_another_image_size_and_no_test_split(tmp_path, capsys):
     printed = capsys.readouterr()
     assert re.search(r"Validation accuracy \d+\.\d\d% ± \d+\.\d\d% \(20 images\)", printed.out)
     assert "Test accuracy" not in printed.out
+    assert pd.read_csv(tmp_path / "out" / "classes.csv")["num_images"].sum() == 20
+    assert "Recognised least: " in printed.out  # One epoch does not get all of them right.
     assert re.search(r"^\[1/1\] train loss .* ETA 0 s$", printed.err, re.MULTILINE)
     model, said = rebuilt(tmp_path / "out" / "weights.safetensors")
     assert said["image_size"] == "24"

@@ -1,15 +1,24 @@
 """What a training is put together from: its recipe, its schedule, and what that is expected to cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.table import Table
+
+from nas import cli
 from nas.complexity import complexity
 from nas.config import TrainSettings
 from nas.errors import invalid
 from nas.spec import ArchSpec
 from nas.training.recipe import Recipe, get_recipe, steps_an_epoch
-from nas.training.schedule import ProgressiveSchedule, Range, Stage
+from nas.training.schedule import REGULARISERS, ProgressiveSchedule, Range, Stage
+
+if TYPE_CHECKING:
+    from nas.data import Dataset
+    from nas.models import EfficientNet
 
 _DROPOUT_FACTORS = (0.5, 1.5)
 """Of the architecture's: for EfficientNetV2-S, built with 0.2, these are the 0.1 and 0.3 of Table 6."""
@@ -72,6 +81,32 @@ def _schedule(settings: TrainSettings, spec: ArchSpec) -> ProgressiveSchedule:
     return ProgressiveSchedule.random_resize(
         (smallest, size), num_stages=settings.stages, seed=settings.seed, size_multiple=4, **regularisers
     )
+
+
+def network_again(
+    spec: ArchSpec, dataset: "Dataset", seed: int, kept: Mapping[str, Any] | None, checkpoint: Path, what: str
+) -> "tuple[EfficientNet, str | None]":
+    """Build the network of a training that goes on; see `make_network`.
+
+    Args:
+        spec: The network.
+        dataset: What it is trained on.
+        seed: Of its initialisation.
+        kept: What the manifest says of the weights that it started from; they are read only where no checkpoint holds
+            what has become of them.
+        checkpoint: The file.
+        what: That it must be of.
+
+    Raises:
+        InvalidInputError: If the weights are needed, and cannot be read or are others by now.
+    """
+    from nas.models import BuildOptions
+    from nas.training.checkpoint import is_kept
+    from nas.training.start import StartWeights, make_network
+
+    if kept is not None and not is_kept(checkpoint, what):
+        return make_network(spec, dataset, seed, StartWeights.read_again(kept, spec))
+    return make_network(spec, dataset, seed, None, None if kept is None else BuildOptions.from_dict(kept["options"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +180,19 @@ def make_plan(
     largest = macs(max(stage.image_size for stage in schedule))
     seen = sum(each.steps * min(each.batch_size, num_images) for each in planned)
     return Plan(planned, sum(each.macs for each in planned) / (seen * largest))
+
+
+def show_plan(plan: Plan, settings: TrainSettings, console: Console) -> None:
+    """Print the stages and what they cost, as a table or as JSON."""
+    if settings.json:
+        cli.print_json(plan.to_dict())
+        return
+    used = [name for name in REGULARISERS if any(getattr(each.stage, name) for each in plan.stages)]
+    table = Table("stage", "epochs", "image size", "batch", "steps", *(name.replace("_", " ") for name in used))
+    for number, each in enumerate(plan.stages, start=1):
+        counts = (number, each.epochs, each.stage.image_size, each.batch_size, each.steps)
+        values = (getattr(each.stage, name) for name in used)
+        table.add_row(*map(str, counts), *("built" if value is None else f"{value:.3g}" for value in values))
+    console.print(table)
+    share = f"{plan.relative_macs:.0%} of the multiply-adds that the largest images would take all along"
+    console.print(f"{plan.steps:,} steps, {share}")

@@ -16,6 +16,8 @@ from nas.training.schedule import PRESETS
 _OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "json", "config"})
 """Settings that do not change what is trained."""
 
+_PATHS = ("weights",)
+
 RECIPE_NAMES = ("default", *RECIPES)
 PUBLISHED_SCHEDULES = (*PRESETS["paper"], *(f"code:{name}" for name in PRESETS["code"]))
 RANGES = {
@@ -40,6 +42,7 @@ class TrainSettings:
         python -m nas.train --arch results/RUN/S.json --epochs 20
         python -m nas.train --arch results/RUN/S.json --schedule progressive --randaugment 5:15 --dropout 0.1:0.3
         python -m nas.train --arch efficientnet_v2_b0 --data path/to/images --image-size 128 --device cuda:0
+        python -m nas.train --arch results/RUN/S.json --weights results/TRAINING/best.safetensors --data path/to/images
         python -m nas.train --resume results/TRAINING
     """
 
@@ -47,6 +50,9 @@ class TrainSettings:
     """Architecture: a JSON file from a search, or a published one such as efficientnet_v2_s. Needed unless resuming."""
     data: str = "fashion-hard"
     """Data set: as in nas.search."""
+    weights: Path | None = None
+    """Weights of this architecture to start from: a file of nas.train, torchvision or timm. For other classes than its
+    own the classifier starts anew. By default from scratch."""
     epochs: int = 20
     """Passes over the training images."""
     image_size: int | None = None
@@ -186,10 +192,12 @@ class TrainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types for the manifest, without those that do not change what is trained."""
-        return {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
+        plain = {key: value for key, value in asdict(self).items() if key not in _OF_THE_CALL}
+        return {**plain, **{name: None if plain[name] is None else str(plain[name]) for name in _PATHS}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "TrainSettings":
         """Read what `to_dict` wrote; raise InvalidInputError for unknown keys and values of another type."""
         check_kept(cls, plain, _OF_THE_CALL, "a training")
-        return cls(**plain)
+        paths = {name: plain.get(name) for name in _PATHS}
+        return cls(**{**plain, **{name: None if path is None else Path(path) for name, path in paths.items()}})

@@ -5,11 +5,13 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from nas.data.blur import blurred_or_sharp, parse_blur
+from nas.data.class_names import label_map
 from nas.data.dataset import Dataset, ImageSet
 from nas.data.fashion import CLASS_NAMES, fashion_hard
 from nas.data.folder import read_folder, read_images
@@ -77,8 +79,7 @@ def load_dataset(
     val = val_split.decode(val_indices, pixels)
     num_skipped = train.num_skipped + val.num_skipped
     if num_skipped:
-        what = "corrupt or too small" if pixels.crop else "corrupt"
-        _log.warning("%s: skipped %d %s images", name_or_path, num_skipped, what)
+        _log.warning("%s: skipped %d %s images", name_or_path, num_skipped, _skipped_words(pixels))
     return Dataset(
         name_or_path,
         _image_set(train),
@@ -101,7 +102,76 @@ def load_test(name_or_path: str, *, image_size: int | None = None, download: boo
     pixels = _pixel_format(source, image_size)
     room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
     indices = _at_most(room, source.test, np.arange(len(source.test)), 0, "test")
-    return _image_set(source.test.decode(indices, pixels))
+    decoded = source.test.decode(indices, pixels)
+    if decoded.num_skipped:
+        _log.warning("%s: skipped %d %s test images", name_or_path, decoded.num_skipped, _skipped_words(pixels))
+    return _image_set(decoded)
+
+
+def load_labelled(
+    name_or_path: str,
+    class_names: tuple[str, ...],
+    pixels: PixelFormat,
+    *,
+    split: Literal["test", "validation", "all"] | None = None,
+    val_images: int | None = None,
+    seed: int = 0,
+) -> tuple[str, ImageSet]:
+    """Load images that a trained network is to be judged on, and say which split they are.
+
+    Args:
+        name_or_path: As in `load_dataset`.
+        class_names: Of the network, one an output: labels are returned in this order, whatever order the source has.
+        pixels: How the network wants its images.
+        split: "validation" is that of `load_dataset`, with the same `val_images` and seed. "all" is every image, those
+            of all splits. None is "test" where the source has one, else "validation".
+        val_images: As in `load_dataset`.
+        seed: Likewise.
+
+    Raises:
+        InvalidInputError: As `load_dataset`; or if the source has other classes, not that split, or images that do not
+            become what the network wants.
+    """
+    source = _open_source(name_or_path, with_test=split != "validation", download=True)
+    labels = torch.from_numpy(label_map(source.class_names, class_names))
+    if source.cropped and not pixels.crop:
+        todo = "These weights are of resized images: leave out crop:, or take other weights."
+        raise invalid("data", "resized, as in training", name_or_path, todo)
+    if split is None:
+        split = "validation" if source.test is None else "test"
+    decoded = [part.decode(indices, pixels) for part, indices in _judged(source, split, pixels, val_images, seed)]
+    images = np.concatenate([each.images for each in decoded])
+    if images.shape[1] != pixels.channels:  # Files are converted; arrays are what they are.
+        rule = f"images of {pixels.channels} channels, as in training"
+        raise invalid("data", rule, f"{images.shape[1]}", "Take weights that were trained on such images.")
+    if num_skipped := sum(each.num_skipped for each in decoded):
+        _log.warning("%s: skipped %d %s images", name_or_path, num_skipped, _skipped_words(pixels))
+    found = labels[torch.from_numpy(np.concatenate([each.labels for each in decoded]))]
+    return split, ImageSet(torch.from_numpy(np.ascontiguousarray(images)), found)
+
+
+def _judged(
+    source: Source, split: str, pixels: PixelFormat, val_images: int | None, seed: int
+) -> list[tuple[Split, Indices]]:
+    """Return the splits that a network is judged on, and which of their images, as many as memory has room for."""
+    room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
+    if split == "validation":
+        _check_classes(source)
+        _, indices = _split(source, val_images, seed)
+        val = source.val or source.train
+        return [(val, _at_most(max(1, room // 4), val, indices, seed, "validation"))]
+    if split == "test" and source.test is None:
+        raise invalid("split", "one that the data have", "test", "Choose --split validation, or all.")
+    parts = [source.test] if split == "test" else [source.train, source.val, source.test]
+    found = [part for part in parts if part is not None and len(part)]
+    total = sum(map(len, found))
+    if not total:
+        raise invalid("data", "images to judge by", "none", "Put some in it.")
+    return [(part, _at_most(max(1, room * len(part) // total), part, np.arange(len(part)), 0, split)) for part in found]
+
+
+def _skipped_words(pixels: PixelFormat) -> str:
+    return "corrupt or too small" if pixels.crop else "corrupt"
 
 
 def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rendering | None = None) -> Source:

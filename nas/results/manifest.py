@@ -227,7 +227,7 @@ class Manifest:
             raise InvalidInputError(f"{path}: {error}") from error
 
 
-def read_plain(path: Path, kind: str, keys: Collection[str], of: str) -> dict[str, Any]:
+def read_plain(path: Path, kind: str, keys: Collection[str], of: str, later: Collection[str] = ()) -> dict[str, Any]:
     """Read a manifest.json that must have certain keys and no others.
 
     Args:
@@ -235,6 +235,7 @@ def read_plain(path: Path, kind: str, keys: Collection[str], of: str) -> dict[st
         kind: What its key "kind" must say; it is taken off.
         keys: All others.
         of: What it is a manifest of, for messages: "calibration".
+        later: Those of the keys that manifests of earlier versions may lack.
 
     Raises:
         InvalidInputError: If it is none of that.
@@ -247,7 +248,7 @@ def read_plain(path: Path, kind: str, keys: Collection[str], of: str) -> dict[st
     if found != kind:
         problem = invalid("kind of the manifest", repr(kind), found, f"The folder is no {of}.")
         raise InvalidInputError(f"{path}: {problem}")
-    differing = sorted(set(plain) ^ set(keys))
+    differing = sorted((set(plain) | {*later}) ^ set(keys))
     if differing:
         raise invalid("manifest keys", f"exactly those of a {of}", differing, f"Correct {path}.")
     checked: dict[str, Any] = plain

@@ -26,6 +26,7 @@ class TrainingManifest:
     hardware: Machine, system, processor, number of CPUs, and the device.
     git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
     created_utc: ISO 8601, UTC.
+    start: Path and fingerprint of the weights that it started from, and their network's options; None: from scratch.
     """
 
     settings: dict[str, Any]
@@ -35,9 +36,12 @@ class TrainingManifest:
     hardware: dict[str, Any]
     git: dict[str, Any] | None
     created_utc: str
+    start: dict[str, Any] | None = None
 
     @classmethod
-    def collect(cls, settings: Mapping[str, Any], data_fingerprint: str, device: str) -> "TrainingManifest":
+    def collect(
+        cls, settings: Mapping[str, Any], data_fingerprint: str, device: str, start: dict[str, Any] | None = None
+    ) -> "TrainingManifest":
         """Describe a training that is about to start in this process; `device` is for example "cpu" or "cuda:0"."""
         return cls(
             settings=dict(settings),
@@ -47,6 +51,7 @@ class TrainingManifest:
             hardware=hardware(device),
             git=toolkit_checkout(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            start=start,
         )
 
     def check_compatible(self, other: "TrainingManifest") -> None:
@@ -65,4 +70,8 @@ class TrainingManifest:
     @classmethod
     def load(cls, path: Path) -> "TrainingManifest":
         """Read a manifest.json; raise InvalidInputError if it is none of a training."""
-        return cls(**read_plain(path, KIND, [f.name for f in fields(cls)], "training"))
+        plain = read_plain(path, KIND, [f.name for f in fields(cls)], "training", later=("start",))
+        start = plain.get("start")
+        if start is not None and not (isinstance(start, dict) and {*start} == {"path", "fingerprint", "options"}):
+            raise invalid("start in the manifest", "path, fingerprint and options", start, "The file was edited.")
+        return cls(**plain)

@@ -29,6 +29,15 @@ class Companion(Protocol):
         """Take up what `notes` returned; the training is where it was then."""
 
 
+def is_kept(path: Path, what: str) -> bool:
+    """Return whether a file holds a training of `what`, whole."""
+    try:
+        TrainingState.load(path, what)
+    except (InvalidInputError, OSError):
+        return False
+    return True
+
+
 class Checkpoint:
     """A `Keeper` that writes a training to a file about every minute, unless it ends within another.
 

@@ -305,14 +305,18 @@ def reestimate_batch_norm(
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
+    model: nn.Module,
+    data: ImageSet,
+    normalise: Normalise,
+    between_batches: BetweenBatches = nothing,
+    batch_size: int = EVAL_BATCH_SIZE,
 ) -> Tensor:
     """Return logits (N, num_classes) in evaluation mode."""
     was_training = model.training
     model.eval()
     logits = []
     with autocast(data.images.device):
-        for images in torch.split(data.images, EVAL_BATCH_SIZE):
+        for images in torch.split(data.images, batch_size):
             logits.append(model(normalise(images)).float())
             between_batches()
     model.train(was_training)

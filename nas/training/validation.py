@@ -2,14 +2,17 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.dataset import ImageSet
-from nas.training.loop import BetweenBatches, Normalise, nothing, predict, reestimate_batch_norm
+from nas.training.loop import EVAL_BATCH_SIZE, BetweenBatches, Normalise, nothing, predict, reestimate_batch_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,22 @@ class Validation:
     def accuracy_stderr(self) -> float:
         return accuracy_stderr(self.accuracy, self.num_images)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, the standard error among them; a loss that is not finite is None."""
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {**asdict(self), "loss": loss, "accuracy_stderr": self.accuracy_stderr}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Attributes:
+    validation: Over all images.
+    confusion: Images of each true class (rows) by the class that they were taken for (columns).
+    """
+
+    validation: Validation
+    confusion: npt.NDArray[np.int64]
+
 
 def accuracy_stderr(accuracy: float, num_images: int) -> float:
     """Return the standard error of a share of `num_images`: that of a binomial distribution."""
@@ -38,9 +57,21 @@ def validate(
     model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
 ) -> Validation:
     """Measure a network on at least one image; it is left as it was."""
-    logits = predict(model, data, normalise, between_batches)
-    accuracy = (logits.argmax(1) == data.labels).double().mean().item()
-    return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
+    return _validation(predict(model, data, normalise, between_batches), data.labels)
+
+
+def judge(
+    model: nn.Module, data: ImageSet, normalise: Normalise, num_classes: int, batch_size: int = EVAL_BATCH_SIZE
+) -> Judgement:
+    """Measure a network on at least one image, class by class; it is left as it was."""
+    logits = predict(model, data, normalise, batch_size=batch_size)
+    pairs = torch.bincount(data.labels * num_classes + logits.argmax(1), minlength=num_classes**2)
+    return Judgement(_validation(logits, data.labels), pairs.view(num_classes, num_classes).cpu().numpy())
+
+
+def _validation(logits: Tensor, labels: Tensor) -> Validation:
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    return Validation(accuracy, functional.cross_entropy(logits, labels).item(), len(labels))
 
 
 def settled_copy(

@@ -23,13 +23,16 @@ The file's metadata, all texts as the format asks:
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
+from nas.data.batches import prepare
 from nas.data.dataset import Dataset
 from nas.data.sources import PixelFormat
 from nas.errors import InvalidInputError, invalid
@@ -39,6 +42,7 @@ from nas.models.options import BuildOptions
 from nas.models.weights import load_weights
 from nas.models.weights.source import read_file
 from nas.spec import MAX_IMAGE_SIZE, ArchSpec
+from nas.training.loop import Normalise
 from nas.training.validation import accuracy_stderr
 
 FORMAT = "nas.weights/1"
@@ -92,6 +96,15 @@ class TrainedNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     pixels: PixelFormat
+
+    @property
+    def normalise(self) -> Normalise:
+        """From images that are prepared, at any size, to what the network reads."""
+        return partial(prepare, mean=self.mean, std=self.std, memory_format=torch.channels_last)
+
+    def pixels_at(self, image_size: int) -> PixelFormat:
+        """Return how images are brought to another size than that of the training."""
+        return replace(self.pixels, size=image_size)
 
 
 def load_network(path: Path) -> TrainedNetwork:

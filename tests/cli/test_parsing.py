@@ -18,7 +18,7 @@ import tyro
 from nas import InvalidInputError, cli
 from tests.running import ROOT, exit_code, start
 
-VERBS = ("search", "train", "export", "measure", "predict", "profile", "scale")
+VERBS = ("search", "train", "evaluate", "export", "measure", "predict", "profile", "scale")
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,14 @@ def _prepare(settings: TrainSettings) -> _Task:
 
     device = resolve_device(settings.device)
     size = max(stage.image_size for stage in schedule)
-    dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
+    dataset = load_dataset(
+        settings.data,
+        image_size=size,
+        val_images=settings.val_images,
+        seed=settings.seed,
+        loader=settings.loader,
+        num_workers=settings.num_workers,
+    )
     return _Task(settings, spec, recipe, schedule, device, dataset, path)
 
 
@@ -116,6 +123,7 @@ def _train(task: _Task, console: Console) -> Trained:
     import torch
 
     from nas.data import load_test
+    from nas.data.streamed import lost_workers_told, warn_of_skipped
     from nas.models import build_model
     from nas.training.cpu import prepare_cpu
     from nas.training.folder import TrainingFolder
@@ -124,7 +132,13 @@ def _train(task: _Task, console: Console) -> Trained:
 
     settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
     prepare_cpu()
-    test_images = load_test(settings.data, image_size=dataset.image_size)
+    test_images = load_test(
+        settings.data,
+        image_size=dataset.image_size,
+        loader=settings.loader,
+        num_workers=settings.num_workers,
+        channels=dataset.in_channels,
+    )
     manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
     if settings.resume is not None:
         TrainingManifest.load(path / _MANIFEST).check_compatible(manifest)
@@ -138,9 +152,12 @@ def _train(task: _Task, console: Console) -> Trained:
         folder = TrainingFolder(path, task.spec, dataset, model.options)
         console.print(_words(task))
         trainer = Trainer(model, task.recipe, device)
-        trained, validation = _run(task, trainer, dataset.to(device), folder)
+        with lost_workers_told():
+            trained, validation = _run(task, trainer, dataset.to(device), folder)
     normalise = normaliser(dataset, task.spec.train_image_size)
-    test = validate(trained, test_images.to(device), normalise) if test_images else None
+    with lost_workers_told():
+        test = validate(trained, test_images.to(device), normalise) if test_images else None
+    warn_of_skipped(dataset.train, dataset.val, test_images)
     return Trained(folder, validation, test)
 
 
@@ -193,7 +210,10 @@ def _words(task: _Task) -> str:
     settings = task.settings
     verb = "Training" if settings.resume is None else "Going on with"
     sizes = ", ".join(str(stage.image_size) for stage in task.schedule)
-    return f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
+    words = f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
+    if not task.dataset.streamed:
+        return words
+    return f"{words}\nAll {len(task.dataset.train):,} training images stay on disk and are decoded meanwhile (--loader)"
 
 
 def _settings_of(folder: Path) -> TrainSettings:

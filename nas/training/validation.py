@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from nas.data.dataset import ImageSet
-from nas.training.loop import BetweenBatches, Normalise, nothing, predict, reestimate_batch_norm
+from nas.data.dataset import Images
+from nas.training.loop import BetweenBatches, Normalise, nothing, predict_labelled, reestimate_batch_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +35,17 @@ def accuracy_stderr(accuracy: float, num_images: int) -> float:
 
 
 def validate(
-    model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
+    model: nn.Module, data: Images, normalise: Normalise, between_batches: BetweenBatches = nothing
 ) -> Validation:
     """Measure a network on at least one image; it is left as it was."""
-    logits = predict(model, data, normalise, between_batches)
-    accuracy = (logits.argmax(1) == data.labels).double().mean().item()
-    return Validation(accuracy, functional.cross_entropy(logits, data.labels).item(), len(data))
+    logits, labels = predict_labelled(model, data, normalise, between_batches)
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    return Validation(accuracy, functional.cross_entropy(logits, labels).item(), len(labels))
 
 
 def settled_copy(
     model: nn.Module,
-    data: ImageSet,
+    data: Images,
     normalise: Normalise,
     num_batches: int = 8,
     between_batches: BetweenBatches = nothing,
@@ -57,12 +57,12 @@ def settled_copy(
 
     Args:
         model: What is copied.
-        data: Training images on its device.
+        data: Training images, which come to its device.
         normalise: From stored to network images.
         num_batches: Batches of 256 images that the statistics are estimated on.
         between_batches: Called after every batch.
     """
-    device = data.images.device
+    device = data.device
     copied = copy.deepcopy(model)
     accelerators = [] if device.type == "cpu" else [device]
     # Dropout and stochastic depth draw random numbers.

@@ -132,6 +132,13 @@ def check_skipped(skipped: Sequence[tuple[str, Exception]], num_images: int, sla
     raise invalid("corrupt images", rule, names, f"{len(skipped)} were found; replace or remove them.")
 
 
+def reason(error: Exception) -> str:
+    """Return what is wrong with an image that cannot be read, one of `UNREADABLE`, on one line."""
+    # Pillow's words for a file of another kind hold an address in memory.
+    words = getattr(error, "strerror", None) or ("damaged, or no image" if "BytesIO" in str(error) else str(error))
+    return " ".join(f"cannot be read: {words}".split())
+
+
 def _derive(encoded: EncodedImage, pixels: PixelFormat, derive: Derive) -> tuple[Bytes, bytes] | Exception:
     """Return what is made of an image, and the SHA-256 of its file; or why it has to be skipped."""
     try:

@@ -1,5 +1,6 @@
 """Images that stay encoded on disk, and are decoded by other processes while a network trains on those before them."""
 
+import copy
 import ctypes
 import logging
 import math
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from nas.data.dataset import Images, ImageSet
-from nas.data.encoded import MAX_CORRUPT_FRACTION, UNREADABLE, check_skipped
+from nas.data.encoded import MAX_CORRUPT_FRACTION, UNREADABLE, check_skipped, reason
 from nas.data.sampling import Indices
 from nas.data.sources import Bytes, PixelFormat, Split, TooSmallError
 from nas.errors import WorkerLostError
@@ -51,14 +52,14 @@ class _Reader(torch_data.Dataset[_Part]):
         indices: Of the set's images in the split.
         pixels: What is made of them.
         fills: Whether another image takes the place of one that cannot be used.
-        slack: Times `MAX_CORRUPT_FRACTION` that there may be of those.
+        max_skipped: How many of those there may be.
     """
 
     split: Split
     indices: Indices
     pixels: PixelFormat
     fills: bool
-    slack: float = 1.0
+    max_skipped: int
 
     def __getitem__(self, request: _Request) -> _Part:
         image_size, positions = request
@@ -76,8 +77,8 @@ class _Reader(torch_data.Dataset[_Part]):
     def _fetched(self, position: int, pixels: PixelFormat, skipped: Skipped) -> tuple[int, Bytes] | None:
         """Return an image and its index in the split; or the next that can be used; or None if there is none."""
         # If so many in a row are of no use, there are too many of them, and whoever asked ends everything.
-        num_tries = 1 + int(self.slack * MAX_CORRUPT_FRACTION * len(self.indices)) if self.fills else 1
-        for step in range(num_tries):
+        num_tries = 1 + self.max_skipped if self.fills else 1
+        for step in range(min(num_tries, len(self.indices))):
             index = int(self.indices[(position + step) % len(self.indices)])
             if index in skipped:
                 continue
@@ -86,7 +87,7 @@ class _Reader(torch_data.Dataset[_Part]):
             except TooSmallError as error:
                 skipped[index] = self.split.name(index), error
             except UNREADABLE as error:
-                skipped[index] = self.split.name(index), OSError(str(error))  # Not all of Pillow's can travel.
+                skipped[index] = self.split.name(index), OSError(reason(error))  # Not all of Pillow's can travel.
         return None
 
 
@@ -103,10 +104,9 @@ class StreamedImages(Images):
         num_workers: Processes that decode; 0 for this one.
         fills: Whether batches keep their size.
         device: That batches are brought to.
-        slack: Times `MAX_CORRUPT_FRACTION` that may be of no use.
 
     Attributes:
-        skipped: Images that were of no use so far; shared with the same set on another device.
+        skipped: Images that were of no use so far, of parts of this and of the same on other devices too.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class StreamedImages(Images):
         *,
         fills: bool,
         device: torch.device | str = "cpu",
-        slack: float = 1.0,
     ) -> None:
-        self._reader = _Reader(split, indices, pixels, fills, slack)
+        self._reader = _Reader(split, indices, pixels, fills, int(MAX_CORRUPT_FRACTION * len(indices)))
+        self._whole, self._slack = len(indices), 1.0
         self.labels = torch.from_numpy(split.labels[indices]).to(device)
         self.num_workers = num_workers
         self.skipped: Skipped = {}
@@ -134,24 +134,26 @@ class StreamedImages(Images):
         return self._reader.pixels.size
 
     def to(self, device: torch.device | str) -> "StreamedImages":
-        moved = self._like(self._reader.indices, device, self._reader.slack)
-        moved.skipped = self.skipped
+        moved = copy.copy(self)
+        moved.labels = self.labels.to(device)
         return moved
 
     def sample(self, num_images: int) -> "StreamedImages":
-        """Return a stratified sample, of which by chance a larger share may be of no use than of all."""
-        if num_images >= len(self):
-            return self
-        sample = self.subset(num_images)
-        assert isinstance(sample, StreamedImages), "a part of this"
-        return self._like(sample._reader.indices, self.device, 2.0)
+        """Return a stratified sample, or all if it is no less, that counts for itself which images are of no use.
+
+        By chance they may be more in it than of all; so there may be twice as many.
+        """
+        part = self.subset(num_images) if num_images < len(self) else self
+        assert isinstance(part, StreamedImages), "a part of this"
+        if part is not self:
+            part._whole, part._slack, part.skipped = len(part), 2.0, {}
+        return part
 
     def _some(self, indices: Tensor) -> "StreamedImages":
-        return self._like(self._reader.indices[indices.cpu().numpy()], self.device, self._reader.slack)
-
-    def _like(self, indices: Indices, device: torch.device | str, slack: float) -> "StreamedImages":
-        split, pixels, fills = self._reader.split, self._reader.pixels, self._reader.fills
-        return StreamedImages(split, indices, pixels, self.num_workers, fills=fills, device=device, slack=slack)
+        part = copy.copy(self)
+        part._reader = replace(self._reader, indices=self._reader.indices[indices.cpu().numpy()])
+        part.labels = self.labels[indices]
+        return part
 
     def held(self) -> ImageSet:
         parts = list(self.batches(torch.split(torch.arange(len(self)), _CHUNK)))
@@ -187,7 +189,7 @@ class StreamedImages(Images):
         for images, labels, skipped in parts:
             if skipped:
                 self.skipped.update(skipped)
-                check_skipped(list(self.skipped.values()), len(self), self._reader.slack)
+                check_skipped(list(self.skipped.values()), self._whole, self._slack)
             yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 

@@ -1,6 +1,7 @@
 """`python -m nas.train`: train a network, found or published, with images and regularisation that may grow."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,7 +193,8 @@ def _run(
         )
         what = f"{spec.arch_id} {dataset.fingerprint}"
         checkpoint = Checkpoint(folder.checkpoint_path, what, course, every_s=settings.checkpoint_every)
-        run(trainer, batches, course, keeper=checkpoint)
+        with closing(batches):
+            run(trainer, batches, course, keeper=checkpoint)
         trained, validation = course.last_validated()
         folder.finish(course.epochs[-1], trained)
         checkpoint.remove()

@@ -1,7 +1,7 @@
 """A data set: images as bytes, held in memory or decoded as they are needed, labels, and what they were made from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +11,9 @@ from torch import Tensor
 
 from nas.data.sampling import stratified_order
 from nas.errors import invalid
+
+Batches = Generator[tuple[Tensor, Tensor], None, None]
+"""Images and labels; `close` ends whatever works ahead on those that were not taken."""
 
 
 class Images(ABC):
@@ -40,7 +43,7 @@ class Images(ABC):
         """Pixels a side."""
 
     @abstractmethod
-    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Batches:
         """Yield images, uint8 (n, channels, side, side), and labels, int64 (n,), on the device.
 
         Args:
@@ -102,7 +105,7 @@ class ImageSet(Images):
     def image_size(self) -> int:
         return self.images.shape[-1]
 
-    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Batches:
         del image_size  # Resizing is left to the device, where it costs little.
         return ((self.images[indices], self.labels[indices]) for indices in chosen)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from nas.data.dataset import Images, ImageSet
+from nas.data.dataset import Batches, Images, ImageSet
 from nas.data.encoded import MAX_CORRUPT_FRACTION, UNREADABLE, check_skipped, reason
 from nas.data.sampling import Indices
 from nas.data.sources import Bytes, PixelFormat, Split, TooSmallError
@@ -159,7 +159,7 @@ class StreamedImages(Images):
         parts = list(self.batches(torch.split(torch.arange(len(self)), _CHUNK)))
         return ImageSet(torch.cat([images for images, _ in parts]), torch.cat([labels for _, labels in parts]))
 
-    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, chosen: Iterable[Tensor], image_size: int | None = None) -> Batches:
         lists = [indices.cpu() for indices in chosen]
         if not lists:
             return

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nas.data.batches import epoch_order
-from nas.data.dataset import Images
+from nas.data.dataset import Batches, Images
 from nas.training.recipe import steps_an_epoch
 
 MakeBatch = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -64,7 +64,7 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         self.order = torch.empty(0, dtype=torch.int64)
         self.step, self.image_size = 0, 0
         self._data, self._phases = data, tuple(phases)
-        self._rest_of_epoch: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._rest_of_epoch: Batches | None = None
         steps = [phase.num_epochs * phase.steps_an_epoch(len(data)) for phase in self._phases]
         self.num_epochs = sum(phase.num_epochs for phase in self._phases)
         self._starts = (0, *itertools.accumulate(steps))
@@ -127,6 +127,11 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         inputs, targets = self.phase.make(images, labels, self.generator)
         self.image_size = inputs.shape[-1]
         return inputs, targets
+
+    def close(self) -> None:
+        """End what was begun for later batches of the epoch, of which none will be taken."""
+        if self._rest_of_epoch is not None:
+            self._rest_of_epoch.close()
 
     def _index(self, step: int) -> int:
         """Return which phase a step, from 1, is of."""

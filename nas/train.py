@@ -215,7 +215,8 @@ def _words(task: _Task) -> str:
     words = f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
     if not task.dataset.streamed:
         return words
-    return f"{words}\nAll {len(task.dataset.train):,} training images stay on disk and are decoded meanwhile (--loader)"
+    num_images = f"{len(task.dataset.train):,}"
+    return f"{words}\nAll {num_images} training images are decoded while it trains, not held in memory (--loader)"
 
 
 def _settings_of(folder: Path) -> TrainSettings:

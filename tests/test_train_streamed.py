@@ -46,7 +46,9 @@ def test_weights_are_those_of_a_training_from_memory(tmp_path, flags, capsys):
     for loader in ("memory", "stream"):
         args = [*flags, "--loader", loader, "--num-workers", 0, "--epochs", 2, "--out", tmp_path / loader]
         assert exit_code(main, args) == 0
-        assert ("200 training images stay on disk" in capsys.readouterr().out) == (loader == "stream")
+        assert ("All 200 training images are decoded while it trains" in capsys.readouterr().out) == (
+            loader == "stream"
+        )
     check_same(tmp_path / "stream", tmp_path / "memory")
 
 
@@ -138,7 +140,7 @@ def test_what_does_not_fit_is_streamed_by_itself(tmp_path, monkeypatch, flags, c
     monkeypatch.setattr(load_module, "MAX_DATASET_BYTES", 150 * 16**2)
     args = [*flags, "--num-workers", 0, "--epochs", 1]
     assert exit_code(main, [*args, "--out", tmp_path / "auto"]) == 0
-    assert re.search(r"All 200 training images stay on disk", capsys.readouterr().out)
+    assert re.search(r"All 200 training images are decoded", capsys.readouterr().out)
     assert exit_code(main, [*args, "--loader", "stream", "--out", tmp_path / "stream"]) == 0
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("auto", "stream"))
     assert all(torch.equal(one[key], other[key]) for key in other)

@@ -165,7 +165,8 @@ def open_image(content: bytes, pixels: PixelFormat) -> Image.Image:
     with Image.open(io.BytesIO(content)) as image:
         if pixels.resize:
             # A JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size.
-            image.draft(mode, (2 * pixels.size, 2 * pixels.size))
+            side = pixels.margin * pixels.size
+            image.draft(mode, (side, side))
         ImageOps.exif_transpose(image, in_place=True)
         grey16 = image.mode.startswith("I")
         plain = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image

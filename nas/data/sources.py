@@ -31,12 +31,15 @@ class PixelFormat:
     size: Pixels a side.
     resize: Whether images of another size are resized (short side, then centre crop); else they are an error.
     crop: Whether the centre is cut out of larger images instead, pixel for pixel; smaller ones are skipped.
+    margin: A JPEG that is resized is decoded at a half, a quarter or an eighth of its size, if its sides are then still
+        this many times `size`. 1 is fastest.
     """
 
     channels: int
     size: int
     resize: bool
     crop: bool = False
+    margin: int = 2
 
     @property
     def image_bytes(self) -> int:

@@ -64,8 +64,9 @@ class _Reader(torch_data.Dataset[_Part]):
     def __getitem__(self, request: _Request) -> _Part:
         image_size, positions = request
         pixels = self.pixels
-        if image_size is not None and pixels.resize:
-            pixels = replace(pixels, size=min(image_size, pixels.size))
+        if image_size is not None and image_size < pixels.size and pixels.resize:
+            # Small images of early stages are to take little time: by grey values they differ by about 1 of 255.
+            pixels = replace(pixels, size=image_size, margin=1)
         skipped: Skipped = {}
         found = [one for position in positions if (one := self._fetched(position, pixels, skipped)) is not None]
         images = np.empty((len(found), pixels.channels, pixels.size, pixels.size), dtype=np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nas.data.blur import blurred_or_sharp, parse_blur
-from nas.data.dataset import Dataset, Images, ImageSet, moments
+from nas.data.dataset import Dataset, Images, ImageSet, Moments, moments
 from nas.data.fashion import CLASS_NAMES, fashion_hard
 from nas.data.folder import read_folder, read_images
 from nas.data.parquet import read_parquet, read_parquet_images
@@ -93,9 +93,7 @@ def load_dataset(
     train = source.train.decode(train_indices, pixels)
     val = val_split.decode(val_indices, pixels)
     num_skipped = train.num_skipped + val.num_skipped
-    if num_skipped:
-        what = "corrupt or too small" if pixels.crop else "corrupt"
-        _log.warning("%s: skipped %d %s images", name_or_path, num_skipped, what)
+    _warn_of_skipped(name_or_path, num_skipped, pixels)
     return Dataset(
         name_or_path,
         _image_set(train),
@@ -127,7 +125,9 @@ def load_test(
         workers = default_num_workers() if num_workers is None else num_workers
         source.test.prepare_to_fetch()
         pixels = _pixel_format(source, image_size, channels)
-        return StreamedImages(source.test, np.arange(len(source.test)), pixels, workers, fills=False)
+        test = StreamedImages(source.test, np.arange(len(source.test)), pixels, workers, fills=False)
+        _sampled(test)
+        return test
     pixels = _pixel_format(source, image_size)
     room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
     indices = _at_most(room, source.test, np.arange(len(source.test)), 0, "test")
@@ -162,19 +162,32 @@ def _streamed(name: str, source: Source, train_indices: Indices, val_indices: In
     channels = source.train.channels(train_indices[np.sort(order[:SAMPLE_IMAGES])])
     pixels = _pixel_format(source, how.image_size, channels)
     train = StreamedImages(source.train, train_indices, pixels, how.num_workers, fills=True)
-    sample = train.sample(SAMPLE_IMAGES)
-    sampled = moments(images for images, _ in sample.batches(torch.split(torch.arange(len(sample)), 64)))
+    sampled = _sampled(train)
     val_split, num_skipped = source.val or source.train, 0
     if how.loader == "auto" and len(val_indices) * pixels.image_bytes <= MAX_DATASET_BYTES // 4:
         decoded = val_split.decode(val_indices, pixels)
         val: Images = _image_set(decoded)
         num_skipped = decoded.num_skipped
+        _warn_of_skipped(name, num_skipped, pixels)
     else:
         val_split.prepare_to_fetch()
         val = StreamedImages(val_split, val_indices, pixels, how.num_workers, fills=False)
+        _sampled(val)
     listing = source.train.listing(train_indices) + val_split.listing(val_indices)
     fingerprint = _fingerprint(source.class_names, pixels, b"listing" + listing)
     return Dataset(name, train, val, source.class_names, fingerprint, num_skipped, source.cropped, sampled)
+
+
+def _sampled(images: StreamedImages) -> Moments:
+    """Return mean and standard deviation of a sample; raise InvalidInputError if too much of it is of no use."""
+    sample = images.sample(SAMPLE_IMAGES)
+    return moments(batch for batch, _ in sample.batches(torch.split(torch.arange(len(sample)), 64)))
+
+
+def _warn_of_skipped(name: str, num_skipped: int, pixels: PixelFormat) -> None:
+    if num_skipped:
+        what = "corrupt or too small" if pixels.crop else "corrupt"
+        _log.warning("%s: skipped %d %s images", name, num_skipped, what)
 
 
 def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rendering | None = None) -> Source:

@@ -247,6 +247,6 @@ def lost_workers_told() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        reason = " ".join(str(error).split()).rstrip(".")
+        words = " ".join(str(error).split()).rstrip(".")
         todo = "Go on with --resume; where memory is scarce, with fewer --num-workers, or 0."
-        raise WorkerLostError(f"A process that decodes images was lost: {reason}. {todo}") from error
+        raise WorkerLostError(f"A process that decodes images was lost: {words}. {todo}") from error

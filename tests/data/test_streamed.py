@@ -171,6 +171,14 @@ def test_too_many_damaged_images_end_it_with_the_usual_words(tmp_path: Path, wor
         all_of(streamed.val)
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_is_read_last_is_looked_through_first(tmp_path: Path, split: str) -> None:
+    path = Path(make_split_folder(tmp_path))
+    (path / split / "owl" / "0000.png").write_bytes(b"no image")
+    with pytest.raises(InvalidInputError, match="corrupt images"):
+        stream(path, 12) if split == "val" else load_test(str(path), image_size=12, loader="stream", num_workers=0)
+
+
 def test_images_that_are_too_small_to_crop(tmp_path: Path) -> None:
     write_folder(tmp_path, {"a": 9, "b": 9}, size=(30, 11))
     with pytest.raises(InvalidInputError, match="images that are too small"):

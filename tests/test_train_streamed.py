@@ -94,11 +94,18 @@ def test_processes_end_with_the_one_that_is_killed(tmp_path, growing):
     assert not any(map(running, workers))
 
 
+@pytest.mark.slow
 def test_interrupts_are_quiet(tmp_path, growing):
     process, workers = begun(tmp_path / "out", growing)
-    for pid in (*workers, process.pid):  # As a terminal does.
-        if running(pid):
-            os.kill(pid, signal.SIGINT)
+    for pid in filter(
+        running, workers
+    ):  # A terminal sends it to all. Who decodes must leave it to the one that trains.
+        os.kill(pid, signal.SIGINT)
+    while process.poll() is None and set(workers) & set(workers_of(process)):
+        time.sleep(0.01)
+    while process.poll() is None and not (workers := workers_of(process)):
+        pass
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said

@@ -29,6 +29,10 @@ class WorkerStartError(NasError):
     """Worker processes end before they can take a job, so that no search is possible."""
 
 
+class WorkerLostError(NasError):
+    """A process that decodes images for a training ended, for example for lack of memory. The training can go on."""
+
+
 class StorageError(NasError):
     """The storage of a study cannot be reached, and has not been for as long as was to be waited."""
 

@@ -1,6 +1,7 @@
 """`python -m nas.train`: train a network, found or published, with images and regularisation that may grow."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from nas.training.schedule import ProgressiveSchedule
 if TYPE_CHECKING:
     import torch
 
-    from nas.data import Dataset, ImageSet
+    from nas.data import Dataset, Images
     from nas.training.course import Epoch
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer
@@ -123,12 +124,20 @@ def _prepare(settings: TrainSettings) -> _Task:
     fresh = settings.weights if settings.resume is None else None
     start = None if fresh is None else StartWeights.read(fresh, spec)
     size = max(stage.image_size for stage in schedule)
-    dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
+    dataset = load_dataset(
+        settings.data,
+        image_size=size,
+        val_images=settings.val_images,
+        seed=settings.seed,
+        loader=settings.loader,
+        num_workers=settings.num_workers,
+    )
     return _Task(settings, spec, recipe, schedule, device, dataset, path, start)
 
 
 def _train(task: _Task, console: Console) -> Trained:
     from nas.data import load_test
+    from nas.data.streamed import lost_workers_told, warn_of_skipped
     from nas.training.cpu import prepare_cpu
     from nas.training.folder import CHECKPOINT, TrainingFolder
     from nas.training.loop import Trainer
@@ -136,7 +145,13 @@ def _train(task: _Task, console: Console) -> Trained:
 
     settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
     prepare_cpu()
-    test_images = load_test(settings.data, image_size=dataset.image_size)
+    test_images = load_test(
+        settings.data,
+        image_size=dataset.image_size,
+        loader=settings.loader,
+        num_workers=settings.num_workers,
+        channels=dataset.in_channels,
+    )
     start = None if task.start is None else task.start.to_dict()
     manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device), start)
     if settings.resume is None:
@@ -155,13 +170,16 @@ def _train(task: _Task, console: Console) -> Trained:
         if said is not None:
             console.print(said, markup=False, highlight=False, soft_wrap=True)
         trainer = Trainer(model, task.recipe, device)
-        with disk_errors(path, _after_a_full_disk(path)):
+        with lost_workers_told(), disk_errors(path, _after_a_full_disk(path)):
             trained, validation = _run(task, trainer, dataset.to(device), folder)
-    return _judged(task, folder, trained, validation, test_images)
+    with lost_workers_told():
+        judged = _judged(task, folder, trained, validation, test_images)
+    warn_of_skipped(dataset.train, dataset.val, test_images)
+    return judged
 
 
 def _judged(
-    task: _Task, folder: "TrainingFolder", model: "torch.nn.Module", validation: "Validation", test: "ImageSet | None"
+    task: _Task, folder: "TrainingFolder", model: "torch.nn.Module", validation: "Validation", test: "Images | None"
 ) -> Trained:
     """Look at a trained network class by class, on the test split where there is one, and write what is found."""
     from nas.training.loop import normaliser
@@ -210,7 +228,8 @@ def _run(
             patience=settings.patience,
         )
         checkpoint = Checkpoint(folder.checkpoint_path, task.what, course, every_s=settings.checkpoint_every)
-        run(trainer, batches, course, keeper=checkpoint)
+        with closing(batches):
+            run(trainer, batches, course, keeper=checkpoint)
         trained, validation = course.last_validated()
         folder.finish(course.epochs[-1], trained)
         checkpoint.remove()
@@ -228,7 +247,11 @@ def _words(task: _Task) -> str:
     settings = task.settings
     verb = "Training" if settings.resume is None else "Going on with"
     sizes = ", ".join(str(stage.image_size) for stage in task.schedule)
-    return f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
+    words = f"{verb} {settings.arch} on {settings.data} at {sizes} pixels; results in {cli.short_path(task.path)}"
+    if not task.dataset.streamed:
+        return words
+    num_images = f"{len(task.dataset.train):,}"
+    return f"{words}\nAll {num_images} training images are decoded while it trains, not held in memory (--loader)"
 
 
 def _settings_of(folder: Path) -> TrainSettings:

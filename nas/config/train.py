@@ -13,7 +13,7 @@ from nas.errors import did_you_mean, invalid
 from nas.training.recipe import RECIPES
 from nas.training.schedule import PRESETS
 
-_OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "json", "config"})
+_OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "num_workers", "json", "config"})
 """Settings that do not change what is trained."""
 
 _PATHS = ("weights",)
@@ -105,6 +105,11 @@ class TrainSettings:
     """Seed of initialisation, split, data order and augmentation."""
     val_images: int | None = None
     """As in nas.search."""
+    loader: Literal["auto", "memory", "stream"] = "auto"
+    """Where images are. memory: decoded once and held; a subset of a set that does not fit. stream: on disk, decoded
+    while it trains. auto: stream a set that would take more than 4 GiB decoded."""
+    num_workers: int | None = None
+    """Processes that decode streamed images; 0 for none but the one that trains. By default one less than cores."""
     out: Path | None = None
     """Folder for weights, architecture and metrics.csv, new or empty. By default results/ and a name from time,
     architecture and data."""
@@ -136,6 +141,8 @@ class TrainSettings:
         check_seconds("checkpoint_every", self.checkpoint_every)
         check_seed(self.seed)
         check_val_images(self.val_images)
+        if self.num_workers is not None and self.num_workers < 0:
+            raise invalid("num_workers", "0 or more", self.num_workers, "Leave it out for the default.")
 
     @property
     def kind(self) -> Literal["fixed", "progressive", "random-resize", "published"]:

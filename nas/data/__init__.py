@@ -1,6 +1,6 @@
-"""Data sets by name, folder or parquet file, decoded once and held as tensors of bytes."""
+"""Data sets by name, folder or parquet file: decoded once and held as tensors of bytes, or decoded while training."""
 
-from nas.data.dataset import Dataset, ImageSet
+from nas.data.dataset import Dataset, Images, ImageSet
 from nas.data.load import DATASET_NAMES, load_dataset, load_labelled, load_test
 
-__all__ = ["DATASET_NAMES", "Dataset", "ImageSet", "load_dataset", "load_labelled", "load_test"]
+__all__ = ["DATASET_NAMES", "Dataset", "ImageSet", "Images", "load_dataset", "load_labelled", "load_test"]

@@ -136,8 +136,8 @@ class BlurSplit(Split):
         self.blur = blur
         self.labels = np.tile(np.array([0, 1], dtype=np.int64), len(images))
 
-    def channels(self) -> int:
-        return self.images.channels()
+    def channels(self, indices: Indices | None = None) -> int:
+        return self.images.channels(None if indices is None else np.unique(indices // 2))
 
     def own_size(self) -> int:
         return self.images.own_size()
@@ -146,8 +146,25 @@ class BlurSplit(Split):
         make = partial(_pair, size=pixels.size, blur=self.blur)
         found = self.images.derive(indices[::2] // 2, pixels, make, copies=2)
         labels = np.tile(np.array([0, 1], dtype=np.int64), len(found.images) // 2)
-        digest = hashlib.sha256(repr((_VERSION, self.blur)).encode() + found.digest).digest()
-        return Decoded(found.images, labels, digest, found.num_skipped)
+        return Decoded(found.images, labels, self._digest(found.digest), found.num_skipped)
+
+    def name(self, index: int) -> str:
+        return self.images.name(index // 2)
+
+    def fetch(self, index: int, pixels: PixelFormat) -> Bytes:
+        make = partial(_pair, size=pixels.size, blur=self.blur)
+        both = self.images.derive_one(index // 2, make, pixels)
+        chosen: Bytes = both[index % 2]
+        return chosen
+
+    def listing(self, indices: Indices) -> bytes:
+        return self._digest(self.images.listing(indices[::2] // 2))
+
+    def prepare_to_fetch(self) -> None:
+        self.images.prepare_to_fetch()
+
+    def _digest(self, images: bytes) -> bytes:
+        return hashlib.sha256(repr((_VERSION, self.blur)).encode() + images).digest()
 
 
 def _pair(image: Image.Image, digest: bytes, *, size: int, blur: Blur) -> Bytes:

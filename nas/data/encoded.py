@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +62,22 @@ class EncodedSplit(ImageSplit):
             InvalidInputError: If the source itself, not a single image, cannot be read.
         """
 
-    def _headers(self) -> Iterator[tuple[str, tuple[int, int]]]:
-        images = itertools.chain.from_iterable(self.groups(np.arange(len(self))))
+    @abstractmethod
+    def image(self, index: int) -> EncodedImage:
+        """Return one image; `prepare_to_fetch` has been called."""
+
+    def _headers(self, indices: Indices | None = None) -> Iterator[tuple[str, tuple[int, int]]]:
+        images = itertools.chain.from_iterable(self.groups(np.arange(len(self)) if indices is None else indices))
         return (header for image in images if (header := image.header()) is not None)
 
-    def channels(self) -> int:
-        return 1 if all(mode in _GREY_MODES for mode, _ in self._headers()) else 3
+    def channels(self, indices: Indices | None = None) -> int:
+        return 1 if all(mode in _GREY_MODES for mode, _ in self._headers(indices)) else 3
+
+    def name(self, index: int) -> str:
+        return self.image(index).name
+
+    def derive_one(self, index: int, derive: Derive, pixels: PixelFormat) -> Bytes:
+        return _derived(self.image(index), pixels, derive)[0]
 
     def own_size(self) -> int:
         _, size = next(self._headers(), (None, None))
@@ -96,15 +106,22 @@ class EncodedSplit(ImageSplit):
                         out[position], good[position] = result[0], True
                         digest.update(result[1])
                     done += len(chunk)
-                _check_skipped(skipped, len(indices))
+                check_skipped(skipped, len(indices))
         labels = self.labels[indices][good]
         digest.update(labels.astype("<i8").tobytes())
         images = (out[good] if skipped else out).reshape(-1, *shape)
         return Decoded(images, labels.repeat(copies), digest.digest(), len(skipped))
 
 
-def _check_skipped(skipped: list[tuple[str, Exception]], num_images: int) -> None:
-    if len(skipped) <= MAX_CORRUPT_FRACTION * num_images:
+def check_skipped(skipped: Sequence[tuple[str, Exception]], num_images: int, slack: float = 1.0) -> None:
+    """Raise InvalidInputError if too many of a split's images are corrupt or too small.
+
+    Args:
+        skipped: Names of those that are, and what is wrong.
+        num_images: Of the split, or of a sample of it.
+        slack: Times `MAX_CORRUPT_FRACTION` that there may be: a sample may have more by chance.
+    """
+    if len(skipped) <= slack * MAX_CORRUPT_FRACTION * num_images:
         return
     rule = f"at most {MAX_CORRUPT_FRACTION:.0%} of the {num_images} in a split"
     small = [f"{name} ({error})" for name, error in skipped if isinstance(error, TooSmallError)]
@@ -115,16 +132,27 @@ def _check_skipped(skipped: list[tuple[str, Exception]], num_images: int) -> Non
     raise invalid("corrupt images", rule, names, f"{len(skipped)} were found; replace or remove them.")
 
 
+def reason(error: Exception) -> str:
+    """Return what is wrong with an image that cannot be read, one of `UNREADABLE`, on one line."""
+    # Pillow's words for a file of another kind hold an address in memory.
+    words = getattr(error, "strerror", None) or ("damaged, or no image" if "BytesIO" in str(error) else str(error))
+    return " ".join(f"cannot be read: {words}".split())
+
+
 def _derive(encoded: EncodedImage, pixels: PixelFormat, derive: Derive) -> tuple[Bytes, bytes] | Exception:
     """Return what is made of an image, and the SHA-256 of its file; or why it has to be skipped."""
     try:
-        content = encoded.read()
-        digest = hashlib.sha256(content).digest()
-        return derive(open_image(content, pixels), digest), digest
+        return _derived(encoded, pixels, derive)
     except InvalidInputError:
         raise
     except (*UNREADABLE, TooSmallError) as error:
         return error
+
+
+def _derived(encoded: EncodedImage, pixels: PixelFormat, derive: Derive) -> tuple[Bytes, bytes]:
+    content = encoded.read()
+    digest = hashlib.sha256(content).digest()
+    return derive(open_image(content, pixels), digest), digest
 
 
 def open_image(content: bytes, pixels: PixelFormat) -> Image.Image:
@@ -137,7 +165,8 @@ def open_image(content: bytes, pixels: PixelFormat) -> Image.Image:
     with Image.open(io.BytesIO(content)) as image:
         if pixels.resize:
             # A JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size.
-            image.draft(mode, (2 * pixels.size, 2 * pixels.size))
+            side = pixels.margin * pixels.size
+            image.draft(mode, (side, side))
         ImageOps.exif_transpose(image, in_place=True)
         grey16 = image.mode.startswith("I")
         plain = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if grey16 else image

@@ -81,3 +81,8 @@ def _store(path: Path, images: Bytes) -> None:
             except OSError:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+
+
+def data_dir() -> Path:
+    """Return the folder that holds published data sets: NAS_DATA_DIR, else data in the cache folder."""
+    return Path(os.environ.get("NAS_DATA_DIR") or cache_dir() / "data").expanduser()

@@ -1,5 +1,6 @@
 """Image folders: one subfolder a class, with or without a folder for each split above them."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,18 +28,33 @@ class FileSplit(EncodedSplit):
     """
 
     def __init__(self, root: Path, class_names: tuple[str, ...]) -> None:
-        self.paths: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(class_names):
-            paths = [root / name] if (root / name).is_file() else _image_files(root / name)
-            self.paths.extend(paths)
-            labels.extend([label] * len(paths))
-        self.labels = np.array(labels, dtype=np.int64)
+        self._root = root
+        found = [[name] if (root / name).is_file() else _image_files(root, name) for name in class_names]
+        # An array, not a list: processes that read it go on sharing its memory, since no counts of references change.
+        self._names = np.array([os.fsencode(name) for names in found for name in names], dtype=np.bytes_)
+        self.labels = np.repeat(np.arange(len(found)), np.array([len(names) for names in found], dtype=np.int64))
 
     def groups(self, indices: Indices) -> Iterator[list[EncodedImage]]:
         for start in range(0, len(indices), _GROUP):
-            paths = [self.paths[index] for index in indices[start : start + _GROUP]]
-            yield [EncodedImage(str(path), path) for path in paths]
+            yield [self.image(index) for index in indices[start : start + _GROUP]]
+
+    def image(self, index: int) -> EncodedImage:
+        path = self._root / os.fsdecode(self._names[index])
+        return EncodedImage(str(path), path)
+
+    def listing(self, indices: Indices) -> bytes:
+        digest = hashlib.sha256(self.labels[indices].astype("<i8").tobytes())
+        for name in self._names[indices]:
+            digest.update(b"%s %d/" % (name, _size(self._root / os.fsdecode(name))))
+        return digest.digest()
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; -1 where there is none, as behind a broken link: that is a corrupt image."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def read_images(root: Path, *, with_test: bool) -> Source:
@@ -100,11 +116,13 @@ def _class_names(root: Path) -> tuple[str, ...]:
     return names
 
 
-def _image_files(folder: Path) -> list[Path]:
+def _image_files(root: Path, folder: str) -> list[str]:
+    """Return the images below a folder, relative to `root`, in the order of their names."""
     found = [
-        Path(parent, file)
-        for parent, _, files in os.walk(folder, followlinks=True)
+        os.path.join(parent, file)  # noqa: PTH118 - a path object for each of a million files takes half a minute
+        for parent, _, files in os.walk(os.path.join(root, folder), followlinks=True)  # noqa: PTH118
         for file in files
-        if Path(file).suffix.lower() in IMAGE_SUFFIXES and not file.startswith(".")
+        if os.path.splitext(file)[1].lower() in IMAGE_SUFFIXES and not file.startswith(".")  # noqa: PTH122
     ]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    above = len(os.path.join(root, ""))  # noqa: PTH118
+    return sorted(name[above:] for name in found)

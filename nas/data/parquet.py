@@ -1,6 +1,9 @@
 """Hugging Face image data sets: parquet files with encoded images and integer labels."""
 
+import hashlib
+import itertools
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nas.data.encoded import EncodedImage, EncodedSplit
+from nas.data.fashion import data_dir
+from nas.data.packed import PackedImages, open_packed, pack
 from nas.data.sampling import Indices
 from nas.data.sources import Labels, Source
 from nas.errors import InvalidInputError, invalid
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
+_GROUP = 256
+
+_log = logging.getLogger(__name__)
 
 
 class ParquetSplit(EncodedSplit):
     """The rows of some parquet files, in the order of the files' names; images are read one row group at a time.
+
+    Fetched one by one they come out of a copy in the folder of data sets (`nas.data.packed`).
 
     Args:
         paths: The files.
@@ -32,9 +42,42 @@ class ParquetSplit(EncodedSplit):
 
     def __init__(self, paths: list[Path], *, labelled: bool = True) -> None:
         self.paths = paths
-        self.labels = np.concatenate([(_read_labels if labelled else _no_labels)(path) for path in paths])
+        found = [(_read_labels if labelled else _no_labels)(path) for path in paths]
+        self.labels = np.concatenate(found)
+        self._ends = np.cumsum([len(labels) for labels in found])
+        self._packed: PackedImages | None = None
+
+    def image(self, index: int) -> EncodedImage:
+        assert self._packed is not None, "prepared to be fetched"
+        return EncodedImage(self.name(index), self._packed[index])
+
+    def name(self, index: int) -> str:
+        file = int(np.searchsorted(self._ends, index, side="right"))
+        return f"row {index - (self._ends[file - 1] if file else 0)} of {self.paths[file].name}"
+
+    def listing(self, indices: Indices) -> bytes:
+        about = [(path.name, path.stat().st_size) for path in self.paths]
+        digest = hashlib.sha256(json.dumps(about).encode() + indices.astype("<i8").tobytes())
+        digest.update(self.labels[indices].astype("<i8").tobytes())
+        return digest.digest()
+
+    def prepare_to_fetch(self) -> None:
+        about = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.paths]
+        key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        path = data_dir() / "unpacked" / key
+        self._packed = open_packed(path, len(self))
+        if self._packed is None:
+            num_bytes = sum(size for _, size, _ in about)
+            words = "copying %.1f GiB of encoded images out of %d parquet files to %s, this once"
+            _log.warning(words, num_bytes / 2**30, len(about), path)
+            everything = itertools.chain.from_iterable(self.groups(np.arange(len(self))))
+            self._packed = pack(path, (image.read() for image in everything), num_bytes)
 
     def groups(self, indices: Indices) -> Iterator[list[EncodedImage]]:
+        if self._packed is not None:
+            for first in range(0, len(indices), _GROUP):
+                yield [self.image(index) for index in indices[first : first + _GROUP]]
+            return
         start = 0
         for path in self.paths:
             first_of_file = start

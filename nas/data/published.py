@@ -1,13 +1,12 @@
 """Published data sets through torchvision: taken from a local folder, else downloaded."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 from torchvision import datasets
 
-from nas.data.fashion import cache_dir
+from nas.data.fashion import data_dir
 from nas.data.sources import ArraySplit, Source
 from nas.errors import InvalidInputError
 
@@ -15,11 +14,6 @@ from nas.errors import InvalidInputError
 # here ever reads a pickle. Fashion-MNIST's files are plain arrays.
 _READERS = {"fashion-mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 PUBLISHED_NAMES = tuple(_READERS)
-
-
-def data_dir() -> Path:
-    """Return the folder that holds published data sets: NAS_DATA_DIR, else data in the cache folder."""
-    return Path(os.environ.get("NAS_DATA_DIR") or cache_dir() / "data").expanduser()
 
 
 def read_published(name: str, *, with_test: bool, download: bool) -> Source:

@@ -31,12 +31,15 @@ class PixelFormat:
     size: Pixels a side.
     resize: Whether images of another size are resized (short side, then centre crop); else they are an error.
     crop: Whether the centre is cut out of larger images instead, pixel for pixel; smaller ones are skipped.
+    margin: A JPEG that is resized is decoded at a half, a quarter or an eighth of its size, if its sides are then still
+        this many times `size`. 1 is fastest.
     """
 
     channels: int
     size: int
     resize: bool
     crop: bool = False
+    margin: int = 2
 
     @property
     def image_bytes(self) -> int:
@@ -59,7 +62,9 @@ class Decoded:
 
 
 class Split(ABC):
-    """Labelled images, not yet decoded.
+    """Labelled images, not yet decoded: many are decoded at once (`decode`), or one at a time in any order (`fetch`).
+
+    A split that images are fetched from travels to other processes, once `prepare_to_fetch` has been called.
 
     Attributes:
         labels: int64 (N,), from 0.
@@ -73,8 +78,8 @@ class Split(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def channels(self) -> int:
-        """Return 1 where every image is grey, else 3."""
+    def channels(self, indices: Indices | None = None) -> int:
+        """Return 1 where every image, or every one at ascending `indices`, is grey, else 3."""
 
     @abstractmethod
     def own_size(self) -> int:
@@ -92,9 +97,44 @@ class Split(ABC):
             InvalidInputError: If too many are corrupt or too small, or one has another size and may not be changed.
         """
 
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return what messages call an image."""
+
+    @abstractmethod
+    def fetch(self, index: int, pixels: PixelFormat) -> Bytes:
+        """Decode one image, uint8 (channels, size, size), as `decode` would.
+
+        Raises:
+            UNREADABLE: Of `nas.data.encoded`, if it is corrupt.
+            TooSmallError: If it is to be cropped and has not got the pixels.
+        """
+
+    @abstractmethod
+    def listing(self, indices: Indices) -> bytes:
+        """Return a SHA-256 that tells images, and their order, apart without reading them: by names and sizes.
+
+        Content that is replaced by other content of the same size is not noticed.
+        """
+
+    def prepare_to_fetch(self) -> None:  # noqa: B027 - most splits need nothing
+        """Make sure that any image can be fetched quickly; the first time this may take long.
+
+        Raises:
+            InvalidInputError: If it is not possible here.
+        """
+
 
 class ImageSplit(Split):
     """Images of which others can be made."""
+
+    def fetch(self, index: int, pixels: PixelFormat) -> Bytes:
+        made: Bytes = self.derive_one(index, lambda image, _: to_array(arrange(image, pixels))[None], pixels)[0]
+        return made
+
+    @abstractmethod
+    def derive_one(self, index: int, derive: Derive, pixels: PixelFormat) -> Bytes:
+        """Return what `derive` makes of one image; raises as `fetch`."""
 
     def decode(self, indices: Indices, pixels: PixelFormat) -> Decoded:
         return self.derive(indices, pixels, lambda image, _: to_array(arrange(image, pixels))[None])
@@ -139,7 +179,8 @@ class ArraySplit(ImageSplit):
         self.labels = labels.astype(np.int64)
         self.digest = digest
 
-    def channels(self) -> int:
+    def channels(self, indices: Indices | None = None) -> int:
+        del indices  # They are all alike.
         return int(self.images.shape[1])
 
     def own_size(self) -> int:
@@ -156,6 +197,17 @@ class ArraySplit(ImageSplit):
         except TooSmallError as error:
             raise invalid("image_size", f"at most {self.own_size()}", pixels.size, "Choose a smaller one.") from error
         return Decoded(np.concatenate(made), self.labels[indices].repeat(copies), self._digest(indices), num_skipped=0)
+
+    def name(self, index: int) -> str:
+        return f"image {index}"
+
+    def derive_one(self, index: int, derive: Derive, pixels: PixelFormat) -> Bytes:
+        del pixels  # Nothing has to be decoded.
+        image = self.images[index]
+        return derive(to_image(image), hashlib.sha256(image).digest())
+
+    def listing(self, indices: Indices) -> bytes:
+        return self._digest(indices)
 
     def _digest(self, indices: Indices) -> bytes:
         return hashlib.sha256(self.digest + indices.astype("<i8").tobytes()).digest()

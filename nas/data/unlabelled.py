@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.data.encoded import UNREADABLE, EncodedImage, EncodedSplit, open_image
+from nas.data.encoded import UNREADABLE, EncodedImage, EncodedSplit, open_image, reason
 from nas.data.folder import FileSplit
 from nas.data.parquet import ParquetSplit
 from nas.data.sources import Bytes, PixelFormat, TooSmallError, arrange, to_array
@@ -55,6 +55,4 @@ def _pixels(image: EncodedImage, pixels: PixelFormat) -> Bytes | str:
     except TooSmallError as error:
         return str(error)
     except UNREADABLE as error:
-        # Pillow's words for a file of another kind hold an address in memory.
-        reason = getattr(error, "strerror", None) or ("damaged, or no image" if "BytesIO" in str(error) else str(error))
-        return " ".join(f"cannot be read: {reason}".split())
+        return reason(error)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.data.dataset import ImageSet
+from nas.data.dataset import Images
 from nas.evaluation.job import StopRule
 from nas.evaluation.measurement import Measurement, Rung
 from nas.training.loop import BetweenBatches, Normalise, Trainer, Training, num_steps
@@ -52,7 +52,7 @@ class RungWatch:
         self,
         rule: StopRule | None,
         known: Measurement,
-        val: ImageSet,
+        val: Images,
         *,
         between_batches: BetweenBatches,
         paused_s: Callable[[], float],
@@ -65,7 +65,7 @@ class RungWatch:
         self.stopped = False
         self._validation: Validation | None = None
 
-    def begin(self, trainer: Trainer, data: ImageSet, num_epochs: int, normalise: Normalise) -> None:
+    def begin(self, trainer: Trainer, data: Images, num_epochs: int, normalise: Normalise) -> None:
         """Take note of a training that begins now; the arguments are those of `fit`."""
         self._trainer, self._data, self._normalise = trainer, data, normalise
         total = num_steps(data, trainer.recipe, num_epochs)

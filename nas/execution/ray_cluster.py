@@ -111,7 +111,8 @@ class RayCluster:
         """Put a data set where every node can get it, once."""
         import ray
 
-        images = [array.numpy() for part in (dataset.train, dataset.val) for array in (part.images, part.labels)]
+        parts = (dataset.train.held(), dataset.val.held())
+        images = [array.numpy() for part in parts for array in (part.images, part.labels)]
         about = (dataset.name, dataset.class_names, dataset.fingerprint, dataset.num_skipped, dataset.cropped)
         return SharedDataset(ray.put((images, about)))
 

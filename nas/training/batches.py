@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nas.data.batches import epoch_order
-from nas.data.dataset import ImageSet
+from nas.data.dataset import Batches, Images
 from nas.training.recipe import steps_an_epoch
 
 MakeBatch = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
@@ -26,6 +26,7 @@ class Phase:
         make: Makes a batch.
         dropout: Of the classifier; None leaves it as the network was built.
         stochastic_depth: Of the last block, likewise.
+        image_size: Pixels a side that `make` needs of images that are decoded only then; None for all there are.
     """
 
     num_epochs: int
@@ -33,6 +34,7 @@ class Phase:
     make: MakeBatch
     dropout: float | None = None
     stochastic_depth: float | None = None
+    image_size: int | None = None
 
     def steps_an_epoch(self, num_images: int) -> int:
         return steps_an_epoch(num_images, self.batch_size)
@@ -44,7 +46,7 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
     Order and augmentation depend on `seed` alone, so that networks trained with one seed see the same images.
 
     Args:
-        data: Training images, on the device of training.
+        data: Training images, which come to the device of training.
         phases: At least one.
         seed: Of order and augmentation.
 
@@ -57,11 +59,12 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         image_size: Pixels a side of the last batch; 0 before the first.
     """
 
-    def __init__(self, data: ImageSet, phases: Sequence[Phase], seed: int) -> None:
+    def __init__(self, data: Images, phases: Sequence[Phase], seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.int64)
         self.step, self.image_size = 0, 0
         self._data, self._phases = data, tuple(phases)
+        self._rest_of_epoch: Batches | None = None
         steps = [phase.num_epochs * phase.steps_an_epoch(len(data)) for phase in self._phases]
         self.num_epochs = sum(phase.num_epochs for phase in self._phases)
         self._starts = (0, *itertools.accumulate(steps))
@@ -113,12 +116,22 @@ class TrainingBatches(Iterator[tuple[Tensor, Tensor]]):
         self.step += 1
         place = self._place(self.step)
         if place == 0:
-            self.order = epoch_order(len(self._data), self.generator).to(self._data.images.device)
-        size = min(self.phase.batch_size, len(self._data))
-        chosen = self.order[place * size : (place + 1) * size]
-        inputs, targets = self.phase.make(self._data.images[chosen], self._data.labels[chosen], self.generator)
+            self.order = epoch_order(len(self._data), self.generator).to(self._data.device)
+        if place == 0 or self._rest_of_epoch is None:
+            # All at once, so that images that are not in memory can be decoded ahead.
+            size = min(self.phase.batch_size, len(self._data))
+            end = size * self.phase.steps_an_epoch(len(self._data))
+            chosen = torch.split(self.order[place * size : end], size)
+            self._rest_of_epoch = self._data.batches(chosen, self.phase.image_size)
+        images, labels = next(self._rest_of_epoch)
+        inputs, targets = self.phase.make(images, labels, self.generator)
         self.image_size = inputs.shape[-1]
         return inputs, targets
+
+    def close(self) -> None:
+        """End what was begun for later batches of the epoch, of which none will be taken."""
+        if self._rest_of_epoch is not None:
+            self._rest_of_epoch.close()
 
     def _index(self, step: int) -> int:
         """Return which phase a step, from 1, is of."""

@@ -1,4 +1,4 @@
-"""The training loop, validation, and BatchNorm re-estimation, on data that is held on the device."""
+"""The training loop, validation, and BatchNorm re-estimation, on batches of images that are on the device."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.data.batches import augment, epoch_order, prepare
-from nas.data.dataset import Dataset, ImageSet
+from nas.data.dataset import Dataset, Images
 from nas.errors import DivergedError, invalid
 from nas.models.builder import EfficientNet
 from nas.training.batches import Phase, TrainingBatches
@@ -164,7 +164,7 @@ def one_phase(recipe: Recipe, num_epochs: int, normalise: Normalise) -> tuple[Ph
     return (Phase(num_epochs, recipe.batch_size, make),)
 
 
-def num_steps(data: ImageSet, recipe: Recipe, num_epochs: int) -> int:
+def num_steps(data: Images, recipe: Recipe, num_epochs: int) -> int:
     """Return how many steps `fit` takes."""
     return num_epochs * steps_an_epoch(len(data), recipe.batch_size)
 
@@ -196,7 +196,7 @@ class Keeper(Protocol):
 
 def fit(
     trainer: Trainer,
-    data: ImageSet,
+    data: Images,
     num_epochs: int,
     normalise: Normalise,
     seed: int,
@@ -208,7 +208,7 @@ def fit(
 
     Args:
         trainer: The network and its recipe.
-        data: Training images on the trainer's device.
+        data: Training images, which come to the trainer's device.
         num_epochs: Passes over them.
         normalise: From stored to network images.
         seed: Of data order and augmentation.
@@ -272,7 +272,7 @@ def run(
 @torch.no_grad()
 def reestimate_batch_norm(
     model: nn.Module,
-    data: ImageSet,
+    data: Images,
     normalise: Normalise,
     num_batches: int = 8,
     between_batches: BetweenBatches = nothing,
@@ -291,33 +291,40 @@ def reestimate_batch_norm(
         norm.reset_running_stats()
         norm.momentum = None
     # Shuffled, since folders are read class by class; always alike, since it is part of measuring.
-    order = epoch_order(len(data), torch.Generator().manual_seed(0)).to(data.images.device)
+    order = epoch_order(len(data), torch.Generator().manual_seed(0)).to(data.device)
     size = min(256, len(data))
-    for chosen in torch.split(order[: num_batches * size], size):
-        if len(chosen) == size:
-            with autocast(data.images.device):
-                model(normalise(data.images[chosen]))
-            between_batches()
+    whole_batches = min(num_batches, len(data) // size) * size
+    for images, _ in data.batches(torch.split(order[:whole_batches], size)):
+        with autocast(data.device):
+            model(normalise(images))
+        between_batches()
     model.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
 @torch.no_grad()
-def predict(
+def predict(model: nn.Module, data: Images, normalise: Normalise, between_batches: BetweenBatches = nothing) -> Tensor:
+    """Return logits (N, num_classes) in evaluation mode."""
+    return predict_labelled(model, data, normalise, between_batches)[0]
+
+
+@torch.no_grad()
+def predict_labelled(
     model: nn.Module,
-    data: ImageSet,
+    data: Images,
     normalise: Normalise,
     between_batches: BetweenBatches = nothing,
     batch_size: int = EVAL_BATCH_SIZE,
-) -> Tensor:
-    """Return logits (N, num_classes) in evaluation mode."""
+) -> tuple[Tensor, Tensor]:
+    """Return logits in evaluation mode, and labels, of the images that could be decoded."""
     was_training = model.training
     model.eval()
-    logits = []
-    with autocast(data.images.device):
-        for images in torch.split(data.images, batch_size):
+    logits, labels = [], []
+    with autocast(data.device):
+        for images, known in data.batches(torch.split(torch.arange(len(data), device=data.device), batch_size)):
             logits.append(model(normalise(images)).float())
+            labels.append(known)
             between_batches()
     model.train(was_training)
-    return torch.cat(logits)
+    return torch.cat(logits), torch.cat(labels)

@@ -1,5 +1,6 @@
 """The phases of a training, from its schedule: what each stage does to images, and how strongly it regularises."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,9 +35,17 @@ def make_phases(schedule: ProgressiveSchedule, num_epochs: int, recipe: Recipe, 
             _Maker(stage, recipe, normaliser(dataset, stage.image_size), dataset.num_classes, dataset.cropped),
             dropout=stage.dropout,
             stochastic_depth=stage.stochastic_depth,
+            image_size=_needed_size(stage, recipe),
         )
         for stage, epochs in zip(schedule, schedule.num_epochs(num_epochs), strict=True)
     )
+
+
+def _needed_size(stage: Stage, recipe: Recipe) -> int:
+    """Return the sides of images of which crops have the stage's pixels in the mean; the stage's own without crops."""
+    if recipe.crop_area is None:
+        return stage.image_size
+    return math.ceil(stage.image_size / math.sqrt((recipe.crop_area + 1) / 2))
 
 
 @dataclass(frozen=True, slots=True)

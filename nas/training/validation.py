@@ -11,8 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.data.dataset import ImageSet
-from nas.training.loop import EVAL_BATCH_SIZE, BetweenBatches, Normalise, nothing, predict, reestimate_batch_norm
+from nas.data.dataset import Images
+from nas.training.loop import (
+    EVAL_BATCH_SIZE,
+    BetweenBatches,
+    Normalise,
+    nothing,
+    predict_labelled,
+    reestimate_batch_norm,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +61,19 @@ def accuracy_stderr(accuracy: float, num_images: int) -> float:
 
 
 def validate(
-    model: nn.Module, data: ImageSet, normalise: Normalise, between_batches: BetweenBatches = nothing
+    model: nn.Module, data: Images, normalise: Normalise, between_batches: BetweenBatches = nothing
 ) -> Validation:
     """Measure a network on at least one image; it is left as it was."""
-    return _validation(predict(model, data, normalise, between_batches), data.labels)
+    return _validation(*predict_labelled(model, data, normalise, between_batches))
 
 
 def judge(
-    model: nn.Module, data: ImageSet, normalise: Normalise, num_classes: int, batch_size: int = EVAL_BATCH_SIZE
+    model: nn.Module, data: Images, normalise: Normalise, num_classes: int, batch_size: int = EVAL_BATCH_SIZE
 ) -> Judgement:
     """Measure a network on at least one image, class by class; it is left as it was."""
-    logits = predict(model, data, normalise, batch_size=batch_size)
-    pairs = torch.bincount(data.labels * num_classes + logits.argmax(1), minlength=num_classes**2)
-    return Judgement(_validation(logits, data.labels), pairs.view(num_classes, num_classes).cpu().numpy())
+    logits, labels = predict_labelled(model, data, normalise, batch_size=batch_size)
+    pairs = torch.bincount(labels * num_classes + logits.argmax(1), minlength=num_classes**2)
+    return Judgement(_validation(logits, labels), pairs.view(num_classes, num_classes).cpu().numpy())
 
 
 def _validation(logits: Tensor, labels: Tensor) -> Validation:
@@ -76,7 +83,7 @@ def _validation(logits: Tensor, labels: Tensor) -> Validation:
 
 def settled_copy(
     model: nn.Module,
-    data: ImageSet,
+    data: Images,
     normalise: Normalise,
     num_batches: int = 8,
     between_batches: BetweenBatches = nothing,
@@ -88,12 +95,12 @@ def settled_copy(
 
     Args:
         model: What is copied.
-        data: Training images on its device.
+        data: Training images, which come to its device.
         normalise: From stored to network images.
         num_batches: Batches of 256 images that the statistics are estimated on.
         between_batches: Called after every batch.
     """
-    device = data.images.device
+    device = data.device
     copied = copy.deepcopy(model)
     accelerators = [] if device.type == "cpu" else [device]
     # Dropout and stochastic depth draw random numbers.

@@ -32,6 +32,16 @@ def test_each_stage_has_its_size_and_its_batch(dataset):
     assert small[1].dtype == large[1].dtype == torch.int64
 
 
+def test_images_that_are_decoded_for_a_stage_have_its_pixels_or_a_crop_of_the_middle_area_has(dataset):
+    schedule = ProgressiveSchedule((Stage(8, share=0.5), Stage(16, share=0.5)))
+    for recipe, sizes in (
+        (RECIPE, [8, 16]),
+        (replace(RECIPE, crop_area=0.28), [10, 20]),
+        (replace(RECIPE, crop_area=1.0), [8, 16]),
+    ):
+        assert [phase.image_size for phase in make_phases(schedule, 2, recipe, dataset)] == sizes
+
+
 def test_without_augmentation_a_batch_is_the_images_themselves(dataset):
     ((inputs, _),) = taken(dataset, Stage(16), recipe=replace(RECIPE, flip=False, shift=0))
     known = {image.numpy().tobytes() for image in normaliser(dataset)(dataset.train.images)}

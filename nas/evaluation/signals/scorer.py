@@ -29,7 +29,7 @@ class Scorer:
     def __init__(self, dataset: Dataset, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._dataset = dataset
-        self._batch = dataset.train.subset(min(BATCH_SIZE, len(dataset.train)))
+        self._batch = dataset.train.subset(min(BATCH_SIZE, len(dataset.train))).held()
 
     def __call__(self, spec: ArchSpec) -> dict[str, float | None]:
         """Return the scores by name, higher is better; None for one that is not finite."""

@@ -17,6 +17,7 @@ from nas.models import load_arch
 from nas.results.folder import RUN_LOCK, check_unused, default_run_name, locked, make_folder
 from nas.results.training_manifest import TrainingManifest
 from nas.spec import ArchSpec
+from nas.training.launch import Launch
 from nas.training.recipe import Recipe
 from nas.training.schedule import REGULARISERS, ProgressiveSchedule
 
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     import torch
 
     from nas.data import Dataset
+    from nas.models.builder import EfficientNet
+    from nas.training.batches import TrainingBatches
     from nas.training.course import Epoch
     from nas.training.folder import TrainingFolder
     from nas.training.loop import Trainer
+    from nas.training.team import Team
     from nas.training.validation import Validation
 
 _PROG = "python -m nas.train"
@@ -58,6 +62,7 @@ class _Task:
         device: Where it is trained.
         dataset: On the CPU, at the largest stage's size.
         path: Of its folder.
+        launch: Which of its processes this is.
     """
 
     settings: TrainSettings
@@ -67,6 +72,12 @@ class _Task:
     device: "torch.device"
     dataset: "Dataset"
     path: Path
+    launch: Launch
+
+    @property
+    def what(self) -> str:
+        """What a checkpoint says that it is of."""
+        return f"{self.spec.arch_id} {self.dataset.fingerprint}"
 
     def plan(self) -> Plan:
         data = self.dataset
@@ -74,8 +85,11 @@ class _Task:
         return make_plan(self.schedule, self.settings, self.spec, **counts)
 
 
-def train(settings: TrainSettings, console: Console) -> Trained:
+def train(settings: TrainSettings, console: Console) -> Trained | None:
     """Train a network, or go on with a training, and write what `TrainingFolder` says.
+
+    Under torchrun each process trains with its part of every batch; the first one alone writes, prints and validates,
+    and the others return None.
 
     Raises:
         InvalidInputError: If something that was asked for cannot be used; nothing has been written then.
@@ -87,10 +101,12 @@ def train(settings: TrainSettings, console: Console) -> Trained:
 def _prepare(settings: TrainSettings) -> _Task:
     """Check all that can be checked, cheap things first, and load the data."""
     settings.check()
-    path = _path(settings)
+    path, launch = _path(settings), Launch.here()
+    launch.check_images("batch_size", settings.batch_size, settings.accumulate)
     if settings.resume is None:
         assert settings.arch is not None, "checked above"
-        check_unused(path, "out", passed_over=(RUN_LOCK,))
+        if launch.leads:  # Which may have begun to write already, where another process looks.
+            check_unused(path, "out", passed_over=(RUN_LOCK,))
         spec = load_arch(settings.arch)
         if settings.image_size is not None:
             spec = replace(spec, train_image_size=settings.image_size)
@@ -104,32 +120,57 @@ def _prepare(settings: TrainSettings) -> _Task:
 
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
-    from nas.evaluation.device import resolve_device
+    from nas.evaluation.device import resolve_own_device
 
-    device = resolve_device(settings.device)
+    device = resolve_own_device(settings.device, launch)
     size = max(stage.image_size for stage in schedule)
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
-    return _Task(settings, spec, recipe, schedule, device, dataset, path)
+    launch.check_images("training images", len(dataset.train))
+    return _Task(settings, spec, recipe, schedule, device, dataset, path, launch)
 
 
-def _train(task: _Task, console: Console) -> Trained:
+def _train(task: _Task, console: Console) -> Trained | None:
     import torch
 
-    from nas.data import load_test
     from nas.models import build_model
     from nas.training.cpu import prepare_cpu
+    from nas.training.team import joined
+
+    settings, device = task.settings, task.device
+    prepare_cpu()
+    num_processes = task.launch.size
+    manifest = TrainingManifest.collect(settings.to_dict(), task.dataset.fingerprint, str(device), num_processes)
+    if settings.resume is not None:
+        TrainingManifest.load(task.path / _MANIFEST).check_compatible(manifest)
+    torch.manual_seed(settings.seed)
+    model = build_model(task.spec, task.dataset.num_classes, task.dataset.in_channels)
+    with joined(task.launch, device) as team:
+        if task.launch.leads:
+            return _lead(task, model, team, manifest, console)
+        _follow(task, model, team)
+    return None
+
+
+def _trainer(task: _Task, model: "EfficientNet", team: "Team | None") -> "Trainer":
+    from nas.training.loop import Trainer
+    from nas.training.parallel import ParallelTrainer
+
+    if team is not None:
+        return ParallelTrainer(model, task.recipe, team)
+    return Trainer(model, task.recipe, task.device)
+
+
+def _lead(
+    task: _Task, model: "EfficientNet", team: "Team | None", manifest: TrainingManifest, console: Console
+) -> Trained:
+    """Train, write and validate."""
+    from nas.data import load_test
     from nas.training.folder import TrainingFolder
-    from nas.training.loop import Trainer, normaliser
+    from nas.training.loop import normaliser
     from nas.training.validation import validate
 
     settings, device, dataset, path = task.settings, task.device, task.dataset, task.path
-    prepare_cpu()
     test_images = load_test(settings.data, image_size=dataset.image_size)
-    manifest = TrainingManifest.collect(settings.to_dict(), dataset.fingerprint, str(device))
-    if settings.resume is not None:
-        TrainingManifest.load(path / _MANIFEST).check_compatible(manifest)
-    torch.manual_seed(settings.seed)
-    model = build_model(task.spec, dataset.num_classes, dataset.in_channels)
     # Everything has been checked: from here on things are written.
     make_folder(path, "out")
     with locked(path, "training"):
@@ -137,27 +178,43 @@ def _train(task: _Task, console: Console) -> Trained:
             replace_file(path / _MANIFEST, manifest.to_json())
         folder = TrainingFolder(path, task.spec, dataset, model.options)
         console.print(_words(task))
-        trainer = Trainer(model, task.recipe, device)
-        trained, validation = _run(task, trainer, dataset.to(device), folder)
+        trained, validation = _run(task, _trainer(task, model, team), team, folder)
     normalise = normaliser(dataset, task.spec.train_image_size)
     test = validate(trained, test_images.to(device), normalise) if test_images else None
     return Trained(folder, validation, test)
 
 
+def _follow(task: _Task, model: "EfficientNet", team: "Team | None") -> None:
+    """Train beside the process that leads."""
+    from nas.training.checkpoint import Checkpoint
+    from nas.training.folder import CHECKPOINT
+    from nas.training.parallel import run_together
+
+    trainer = _trainer(task, model, team)
+    batches = _batches(task, trainer, task.dataset.to(task.device))
+    run_together(team, trainer, batches, None, Checkpoint(task.path / CHECKPOINT, task.what))
+
+
+def _batches(task: _Task, trainer: "Trainer", dataset: "Dataset") -> "TrainingBatches":
+    from nas.training.batches import TrainingBatches
+    from nas.training.phases import make_phases
+
+    phases = make_phases(task.schedule, task.settings.epochs, trainer.recipe, dataset)
+    return TrainingBatches(dataset.train, phases, task.settings.seed)
+
+
 def _run(
-    task: _Task, trainer: "Trainer", dataset: "Dataset", folder: "TrainingFolder"
+    task: _Task, trainer: "Trainer", team: "Team | None", folder: "TrainingFolder"
 ) -> "tuple[torch.nn.Module, Validation]":
     """Train, or go on; return the network that was validated last, and how it did."""
-    from nas.training.batches import TrainingBatches
     from nas.training.checkpoint import Checkpoint
     from nas.training.course import Course
-    from nas.training.loop import normaliser, run
-    from nas.training.phases import make_phases
+    from nas.training.loop import normaliser
+    from nas.training.parallel import run_together
     from nas.training.progress import make_training_display
 
-    settings, spec = task.settings, task.spec
-    phases = make_phases(task.schedule, settings.epochs, trainer.recipe, dataset)
-    batches = TrainingBatches(dataset.train, phases, settings.seed)
+    settings, dataset = task.settings, task.dataset.to(task.device)
+    batches = _batches(task, trainer, dataset)
     with make_training_display(batches.total, settings.epochs) as display:
 
         def on_epoch(epoch: "Epoch", validated: "torch.nn.Module") -> None:
@@ -168,14 +225,13 @@ def _run(
             trainer,
             dataset,
             batches,
-            normaliser(dataset, spec.train_image_size),
+            normaliser(dataset, task.spec.train_image_size),
             on_step=display.step,
             on_epoch=on_epoch,
             patience=settings.patience,
         )
-        what = f"{spec.arch_id} {dataset.fingerprint}"
-        checkpoint = Checkpoint(folder.checkpoint_path, what, course, every_s=settings.checkpoint_every)
-        run(trainer, batches, course, keeper=checkpoint)
+        checkpoint = Checkpoint(folder.checkpoint_path, task.what, course, every_s=settings.checkpoint_every)
+        run_together(team, trainer, batches, course, checkpoint)
         trained, validation = course.last_validated()
         folder.finish(course.epochs[-1], trained)
         checkpoint.remove()
@@ -259,9 +315,13 @@ def main(args: Sequence[str]) -> int:
         settings = cli.parse(TrainSettings, _PROG, args, default=_settings_of(settings.resume))
     console = cli.console(stderr=settings.json)
     if settings.plan:
-        _show_plan(_prepare(settings).plan(), settings, console)
+        task = _prepare(settings)
+        if task.launch.leads:
+            _show_plan(task.plan(), settings, console)
         return 0
     trained = train(settings, console)
+    if trained is None:
+        return 0
     if settings.json:
         cli.print_json(summary(trained))
     else:

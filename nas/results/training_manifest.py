@@ -23,7 +23,7 @@ class TrainingManifest:
     data_fingerprint: Changes with the data set's content and split.
     command: The command line, quoted for a shell.
     versions: Python's and the packages' versions.
-    hardware: Machine, system, processor, number of CPUs, and the device.
+    hardware: Machine, system, processor, number of CPUs, the device, and the number of processes that train together.
     git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
     created_utc: ISO 8601, UTC.
     """
@@ -37,14 +37,16 @@ class TrainingManifest:
     created_utc: str
 
     @classmethod
-    def collect(cls, settings: Mapping[str, Any], data_fingerprint: str, device: str) -> "TrainingManifest":
+    def collect(
+        cls, settings: Mapping[str, Any], data_fingerprint: str, device: str, num_processes: int = 1
+    ) -> "TrainingManifest":
         """Describe a training that is about to start in this process; `device` is for example "cpu" or "cuda:0"."""
         return cls(
             settings=dict(settings),
             data_fingerprint=data_fingerprint,
             command=shlex.join(sys.orig_argv),
             versions=versions(),
-            hardware=hardware(device),
+            hardware={**hardware(device), "num_processes": num_processes},
             git=toolkit_checkout(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -15,6 +15,8 @@ from nas.spec import ArchSpec
 from nas.training.course import Epoch
 from nas.training.weights import epoch_metadata, prediction_metadata, save_weights
 
+CHECKPOINT = "checkpoint.safetensors"
+
 
 class TrainingFolder:
     """arch.json at once, metrics.csv and the best weights as the training goes on, the last weights at its end.
@@ -50,7 +52,7 @@ class TrainingFolder:
     @property
     def checkpoint_path(self) -> Path:
         """The training on its way, to go on from after an interruption; gone when it has ended."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     def add(self, epochs: Sequence[Epoch], model: nn.Module) -> None:
         """Write all epochs that have ended, and the network validated after the last one if that is the best so far."""

@@ -103,6 +103,8 @@ def _prepare(settings: TrainSettings) -> _Task:
     settings.check()
     path, launch = _path(settings), Launch.here()
     launch.check_images("batch_size", settings.batch_size, settings.accumulate)
+    if settings.compile and launch.size > 1:
+        raise invalid("compile", "left out with several processes", True, "Their layers wait for each other.")
     if settings.resume is None:
         assert settings.arch is not None, "checked above"
         if launch.leads:  # Which may have begun to write already, where another process looks.
@@ -121,8 +123,11 @@ def _prepare(settings: TrainSettings) -> _Task:
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_own_device
+    from nas.training.compiled import check_compiles
 
     device = resolve_own_device(settings.device, launch)
+    if settings.compile and not settings.plan:
+        check_compiles(device)
     size = max(stage.image_size for stage in schedule)
     dataset = load_dataset(settings.data, image_size=size, val_images=settings.val_images, seed=settings.seed)
     launch.check_images("training images", len(dataset.train))
@@ -152,12 +157,18 @@ def _train(task: _Task, console: Console) -> Trained | None:
 
 
 def _trainer(task: _Task, model: "EfficientNet", team: "Team | None") -> "Trainer":
+    import torch
+
+    from nas.training.compiled import CompiledTrainer
     from nas.training.loop import Trainer
     from nas.training.parallel import ParallelTrainer
 
+    precision = task.settings.precision
+    dtype = None if precision == "auto" else getattr(torch, precision)
     if team is not None:
-        return ParallelTrainer(model, task.recipe, team)
-    return Trainer(model, task.recipe, task.device)
+        return ParallelTrainer(model, task.recipe, team, dtype=dtype)
+    kind = CompiledTrainer if task.settings.compile else Trainer
+    return kind(model, task.recipe, task.device, dtype=dtype)
 
 
 def _lead(

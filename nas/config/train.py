@@ -91,6 +91,11 @@ class TrainSettings:
     """Parts in which a batch is computed, to save memory."""
     clip_grad_norm: float | None = None
     """Largest norm of the gradient. By default any."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What convolutions compute in while training; weights are float32. auto: bfloat16 on a GPU that has it, else
+    float16; float32 on the CPU. With float16 the loss is scaled. Validation is always as with auto."""
+    compile: bool = False
+    """Compile the network (torch.compile), which takes minutes at first and anew for each stage; then steps are faster."""
     patience: int | None = None
     """End after so many epochs without a better validation accuracy. By default never."""
     device: str = "auto"

@@ -1,6 +1,7 @@
 """`python -m nas.train`: train a network, found or published, with images and regularisation that may grow."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,10 @@ def _prepare(settings: TrainSettings) -> _Task:
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_own_device
     from nas.training.compiled import check_compiles
+    from nas.training.tensorboard import check_tensorboard
 
+    if settings.tensorboard:
+        check_tensorboard()
     device = resolve_own_device(settings.device, launch)
     if settings.compile and not settings.plan:
         check_compiles(device)
@@ -222,15 +226,22 @@ def _run(
     from nas.training.course import Course
     from nas.training.loop import normaliser
     from nas.training.parallel import run_together
-    from nas.training.progress import make_training_display
+    from nas.training.progress import Effort, make_training_display
+    from nas.training.tensorboard import FOLDER, Board
 
     settings, dataset = task.settings, task.dataset.to(task.device)
     batches = _batches(task, trainer, dataset)
-    with make_training_display(batches.total, settings.epochs) as display:
+    effort = Effort(tuple((stage.steps, stage.macs / stage.steps) for stage in task.plan().stages))
+    with make_training_display(effort, settings.epochs) as display, ExitStack() as stack:
+        board = None
+        if settings.tensorboard or (folder.path / FOLDER).is_dir():
+            board = stack.enter_context(closing(Board(folder.path / FOLDER)))
 
         def on_epoch(epoch: "Epoch", validated: "torch.nn.Module") -> None:
             folder.add(course.epochs, validated)
             display.epoch(epoch)
+            if board is not None:
+                board.add(epoch)
 
         course = Course(
             trainer,

@@ -13,7 +13,7 @@ from nas.errors import did_you_mean, invalid
 from nas.training.recipe import RECIPES
 from nas.training.schedule import PRESETS
 
-_OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "json", "config"})
+_OF_THE_CALL = frozenset({"out", "resume", "plan", "tensorboard", "checkpoint_every", "device", "json", "config"})
 """Settings that do not change what is trained."""
 
 RECIPE_NAMES = ("default", *RECIPES)
@@ -95,7 +95,7 @@ class TrainSettings:
     """What convolutions compute in while training; weights are float32. auto: bfloat16 on a GPU that has it, else
     float16; float32 on the CPU. With float16 the loss is scaled. Validation is always as with auto."""
     compile: bool = False
-    """Compile the network (torch.compile), which takes minutes at first and anew for each stage; then steps are faster."""
+    """Compile the network (torch.compile), which takes minutes, anew for each stage, and makes steps faster."""
     patience: int | None = None
     """End after so many epochs without a better validation accuracy. By default never."""
     device: str = "auto"
@@ -111,6 +111,8 @@ class TrainSettings:
     """Folder of a training that was interrupted: go on from its last checkpoint, with the settings that it has."""
     checkpoint_every: float = 60.0
     """Seconds of training that an interruption may cost."""
+    tensorboard: bool = False
+    """Write the numbers of every epoch for TensorBoard as well, in the folder's tensorboard/."""
     plan: bool = False
     """Only show the stages, their steps and what they cost."""
     json: bool = False

@@ -79,9 +79,7 @@ def test_processes_of_one_training_have_a_gpu_each():
     num_gpus = torch.cuda.device_count()
     for name in ("auto", "cuda"):
         assert resolve_own_device(name, Launch(0, 0, 2)) == torch.device("cuda:0")
-    with pytest.raises(
-        InvalidInputError, match="`device` must be auto, cuda or cpu with several"
-    ):
+    with pytest.raises(InvalidInputError, match="`device` must be auto, cuda or cpu with several"):
         resolve_own_device("cuda:0", Launch(0, 0, 2))
     with pytest.raises(InvalidInputError, match=f"`nproc-per-node` must be at most {num_gpus}"):
         resolve_own_device("auto", Launch(num_gpus, num_gpus, num_gpus + 1))

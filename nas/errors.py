@@ -25,6 +25,10 @@ class ClusterError(NasError):
     """A cluster cannot be used as it is, or is not one any more."""
 
 
+class PeerLostError(NasError):
+    """Another process of a training has ended, or cannot be reached."""
+
+
 class WorkerStartError(NasError):
     """Worker processes end before they can take a job, so that no search is possible."""
 

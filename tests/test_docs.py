@@ -51,9 +51,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Return the words of every `python -m nas...` in a page's console blocks."""
+    """Return the words of every `python -m nas...` in a page's console blocks; torchrun stands for python there."""
     lines = [line for block in blocks(page) if block.language == "console" for line in block.text.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
+    parts = [re.sub(r"^torchrun .*-m nas\.", "python -m nas.", part) for part in parts]
     return [shlex.split(part, comments=True) for part in parts if part.startswith("python -m nas.")]
 
 

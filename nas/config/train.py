@@ -13,7 +13,9 @@ from nas.errors import did_you_mean, invalid
 from nas.training.recipe import RECIPES
 from nas.training.schedule import PRESETS
 
-_OF_THE_CALL = frozenset({"out", "resume", "plan", "checkpoint_every", "device", "num_workers", "json", "config"})
+_OF_THE_CALL = frozenset(
+    {"out", "resume", "plan", "tensorboard", "checkpoint_every", "device", "num_workers", "json", "config"}
+)
 """Settings that do not change what is trained."""
 
 _PATHS = ("weights",)
@@ -97,6 +99,11 @@ class TrainSettings:
     """Parts in which a batch is computed, to save memory."""
     clip_grad_norm: float | None = None
     """Largest norm of the gradient. By default any."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What convolutions compute in while training; weights are float32. auto: bfloat16 on a GPU that has it, else
+    float16; float32 on the CPU. With float16 the loss is scaled. Validation is always as with auto."""
+    compile: bool = False
+    """Compile the network (torch.compile), which takes minutes, anew for each stage, and makes steps faster."""
     patience: int | None = None
     """End after so many epochs without a better validation accuracy. By default never."""
     device: str = "auto"
@@ -117,6 +124,8 @@ class TrainSettings:
     """Folder of a training that was interrupted: go on from its last checkpoint, with the settings that it has."""
     checkpoint_every: float = 60.0
     """Seconds of training that an interruption may cost."""
+    tensorboard: bool = False
+    """Write the numbers of every epoch for TensorBoard as well, in the folder's tensorboard/."""
     plan: bool = False
     """Only show the stages, their steps and what they cost."""
     json: bool = False

@@ -6,6 +6,7 @@ import torch
 
 from nas.errors import invalid
 from nas.evaluation.processor import processor_name
+from nas.training.launch import Launch
 
 
 def resolve_device(name: str, setting: str = "device") -> torch.device:
@@ -31,6 +32,29 @@ def resolve_device(name: str, setting: str = "device") -> torch.device:
     if found is None or device.type != found.type or (device.index or 0) >= torch.accelerator.device_count():
         raise invalid(setting, "on this machine", name, f"This machine has: {here}.")
     return device
+
+
+def resolve_own_device(name: str, launch: Launch) -> torch.device:
+    """Return the device of one of several processes: each has an accelerator of its own, or all have the CPU.
+
+    Args:
+        name: As for `resolve_device`; only its kind may be said where there are several processes.
+        launch: Which process this is.
+
+    Raises:
+        InvalidInputError: If this machine has no such device, or fewer accelerators than processes.
+    """
+    device = resolve_device(name)
+    if launch.size == 1 or device.type == "cpu":
+        return device
+    if name not in ("auto", device.type):
+        todo = "Each process takes its own; CUDA_VISIBLE_DEVICES chooses among them."
+        raise invalid("device", f"auto, {device.type} or cpu with several processes", name, todo)
+    if launch.local_rank >= num_devices(device.type):
+        rule = f"at most {num_devices(device.type)}, the accelerators of this machine"
+        raise invalid("nproc-per-node", rule, launch.local_rank + 1, "Start fewer, or add --device cpu.")
+    torch.accelerator.set_device_index(launch.local_rank)
+    return torch.device(device.type, launch.local_rank)
 
 
 def device_name(device: torch.device) -> str:

@@ -15,6 +15,9 @@ from nas.results.manifest import hardware, read_plain, versions
 
 KIND = "nas.training/1"
 
+MANIFEST = "manifest.json"
+"""Its name in the folder of a training."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingManifest:
@@ -23,7 +26,7 @@ class TrainingManifest:
     data_fingerprint: Changes with the data set's content and split.
     command: The command line, quoted for a shell.
     versions: Python's and the packages' versions.
-    hardware: Machine, system, processor, number of CPUs, and the device.
+    hardware: Machine, system, processor, number of CPUs, the device, and the number of processes that train together.
     git: Commit and whether there were changes, where the toolkit runs from a checkout; else None.
     created_utc: ISO 8601, UTC.
     start: Path and fingerprint of the weights that it started from, and their network's options; None: from scratch.
@@ -40,7 +43,13 @@ class TrainingManifest:
 
     @classmethod
     def collect(
-        cls, settings: Mapping[str, Any], data_fingerprint: str, device: str, start: dict[str, Any] | None = None
+        cls,
+        settings: Mapping[str, Any],
+        data_fingerprint: str,
+        device: str,
+        *,
+        num_processes: int = 1,
+        start: dict[str, Any] | None = None,
     ) -> "TrainingManifest":
         """Describe a training that is about to start in this process; `device` is for example "cpu" or "cuda:0"."""
         return cls(
@@ -48,7 +57,7 @@ class TrainingManifest:
             data_fingerprint=data_fingerprint,
             command=shlex.join(sys.orig_argv),
             versions=versions(),
-            hardware=hardware(device),
+            hardware={**hardware(device), "num_processes": num_processes},
             git=toolkit_checkout(),
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
             start=start,

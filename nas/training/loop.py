@@ -116,10 +116,7 @@ class Trainer:
         Returns:
             The mean loss over the batch, still on the device.
         """
-        # A batch that is smaller than the recipe's may have fewer parts: BatchNorm needs two images in each.
-        num_parts = max(1, min(self.recipe.accumulate, len(inputs) // 2))
-        parts = zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
-        losses = [self._backward(*part, share=len(part[0]) / len(inputs)) for part in parts]
+        loss = self._add_gradients(inputs, targets)
         if self.recipe.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad_norm)
@@ -128,6 +125,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model)
+        return loss
+
+    def _add_gradients(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the gradient of a batch, in parts; return its mean loss."""
+        # A batch that is smaller than the recipe's may have fewer parts: BatchNorm needs two images in each.
+        num_parts = max(1, min(self.recipe.accumulate, len(inputs) // 2))
+        parts = zip(inputs.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
+        losses = [self._backward(*part, share=len(part[0]) / len(inputs)) for part in parts]
         return torch.stack(losses).sum()
 
     def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> Tensor:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from nas import InvalidInputError
-from nas.evaluation.device import device_name, num_devices, physical_name, resolve_device
+from nas.evaluation.device import device_name, num_devices, physical_name, resolve_device, resolve_own_device
+from nas.training.launch import Launch
 
 HAS_ACCELERATOR = torch.accelerator.is_available()
 
@@ -64,3 +65,21 @@ def test_a_gpu_is_known_whatever_it_is_numbered(monkeypatch):
     code = "import torch; from nas.evaluation.device import physical_name; print(physical_name(torch.device('cuda:0')))"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"GPU-{uuid}")
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == name
+
+
+def test_processes_of_one_training_share_the_cpu():
+    assert resolve_own_device("cpu", Launch(rank=3, local_rank=3, size=4)) == torch.device("cpu")
+    with pytest.raises(InvalidInputError, match="`device` must be on this machine"):
+        resolve_own_device("cuda:99", Launch(rank=0, local_rank=0, size=4))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_processes_of_one_training_have_a_gpu_each():
+    num_gpus = torch.cuda.device_count()
+    for name in ("auto", "cuda"):
+        assert resolve_own_device(name, Launch(0, 0, 2)) == torch.device("cuda:0")
+    with pytest.raises(InvalidInputError, match="`device` must be auto, cuda or cpu with several"):
+        resolve_own_device("cuda:0", Launch(0, 0, 2))
+    with pytest.raises(InvalidInputError, match=f"`nproc-per-node` must be at most {num_gpus}"):
+        resolve_own_device("auto", Launch(num_gpus, num_gpus, num_gpus + 1))

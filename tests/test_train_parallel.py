@@ -17,7 +17,10 @@ from tests.stripes import space, write_stripes
 from tests.test_train_interrupted import interrupted
 
 TIMES = ["train_s", "elapsed_s"]
-FILES = {*("manifest.json", "arch.json", "metrics.csv", "weights.safetensors", "best.safetensors", ".lock")}
+FILES = {
+    *("manifest.json", "arch.json", "metrics.csv", "weights.safetensors", "best.safetensors", ".lock"),
+    *("classes.csv", "confusion.csv"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -24,24 +24,25 @@ from rich.console import Console
 from nas import ArchSpec
 from nas.config import TrainSettings
 from nas.train import train
-from search_spaces.efficientnet_v2_tiny import space
 
 pytestmark = pytest.mark.benchmark
 
 OUT = Path(__file__).parents[2] / "results" / "progressive"
-NUM_IMAGES, VAL_IMAGES, EPOCHS = 26_000, 6_000, 12
+NUM_IMAGES, VAL_IMAGES, EPOCHS = 22_000, 6_000, 12
 SEEDS = (0, 1, 2)
-DATA = {"cifar10": "{folder}", "blur": "blur:{folder}?strength=1-4"}
+DATA = {"cifar10": "{folder}/all", "blur": "blur:{folder}/half?strength=1-4"}
+"""Of as many images: each photograph gives two, a sharp one and a blurred one."""
 FIXED = {"schedule": "fixed"}
 GROWING = {"schedule": "progressive"}
 ARMS: dict[str, dict[str, object]] = {
     "fixed": FIXED,
     "progressive": GROWING,
     "progressive, batches to 256": {**GROWING, "max_batch_size": 256},
-    "fixed, regularised": {**FIXED, "randaugment": "8", "dropout": "0.2"},
     "progressive, adaptive": {**GROWING, "randaugment": "2:8", "dropout": "0.05:0.2"},
     "progressive, constant": {**GROWING, "randaugment": "8", "dropout": "0.2"},
 }
+REGULARISED = ("progressive, adaptive", "progressive, constant")
+"""Compared with each other alone, on the data that has labels worth learning for long."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Task:
 
 
 def spec() -> ArchSpec:
-    """Return the reference of the tiny space: EfficientNetV2's pattern of blocks."""
-    return space.reference
+    """Return M of a search: S's steps are so short that small images save little of them."""
+    return ArchSpec.load(OUT.parent / "fashion_hard_200" / "M.json")
 
 
 def run(task: Task) -> pd.DataFrame:
@@ -85,7 +86,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not source.is_file():
         pytest.skip("NAS_TEST_DATA must be a folder with cifar10/train.parquet")
     folder = tmp_path_factory.mktemp("images")
-    pyarrow.parquet.write_table(pyarrow.parquet.read_table(source).slice(0, NUM_IMAGES), folder / "train.parquet")
+    for name, count in (("all", NUM_IMAGES), ("half", NUM_IMAGES // 2)):
+        (folder / name).mkdir()
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(source).slice(0, count), folder / name / "train.parquet")
     return folder
 
 
@@ -98,7 +101,7 @@ def epochs_of_all(images: Path, work: Path) -> pd.DataFrame:
     tasks = [
         Task(pattern.format(folder=images), name, arm, seed, work)
         for seed, (name, pattern), arm in itertools.product(SEEDS, DATA.items(), ARMS)
-        if (name, arm, seed) not in known
+        if (name, arm, seed) not in known and not (name == "blur" and arm in REGULARISED)
     ]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for number, epochs in enumerate(pool.imap_unordered(run, tasks), start=1):
@@ -119,8 +122,7 @@ def summary(epochs: pd.DataFrame) -> pd.DataFrame:
     finals = epochs.groupby(["data", "arm", "seed"]).last()
     mean_finals = finals["val_accuracy"].groupby(["data", "arm"]).mean()
     for (data, arm, seed), course in epochs.groupby(["data", "arm", "seed"], sort=False):
-        against = "fixed" if "adaptive" not in arm and "constant" not in arm else "fixed, regularised"
-        fixed = finals.loc[(data, against, seed)]
+        fixed = finals.loc[(data, "fixed", seed)]
         rows.append(
             {
                 "data": data,
@@ -130,7 +132,7 @@ def summary(epochs: pd.DataFrame) -> pd.DataFrame:
                 "train_s": course["train_s"].iloc[-1],
                 "relative_time": course["train_s"].iloc[-1] / fixed["train_s"],
                 # The same goal for all seeds, less the luck of one.
-                "relative_time_to_fixed": time_to(course, mean_finals[data, against]) / fixed["train_s"],
+                "relative_time_to_fixed": time_to(course, mean_finals[data, "fixed"]) / fixed["train_s"],
             }
         )
     return pd.DataFrame(rows)
@@ -147,5 +149,5 @@ def test_progressive_training_is_faster_at_no_loss(images: Path, tmp_path: Path)
         noise = accuracy.std()[name].mean()
         assert seconds.median()[name, "progressive"] <= 0.6
         assert accuracy.mean()[name, "progressive"] >= accuracy.mean()[name, "fixed"] - noise
-        adaptive, constant = (accuracy.mean()[name, f"progressive, {kind}"] for kind in ("adaptive", "constant"))
-        assert adaptive >= constant - noise
+    adaptive, constant = (accuracy.mean()["cifar10", arm] for arm in REGULARISED)
+    assert adaptive >= constant - accuracy.std()["cifar10"].mean()

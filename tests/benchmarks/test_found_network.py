@@ -150,7 +150,8 @@ def runs_of_all(work: Path) -> pd.DataFrame:
         for seed, row in itertools.product(SEEDS, table.itertuples())
         if (row.network, seed) not in known
     ]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    # nas.train leaves the number of threads alone; two processes share two cores.
+    with multiprocessing.get_context("spawn").Pool(2, torch.set_num_threads, (1,)) as pool:
         for number, row in enumerate(pool.imap_unordered(run, tasks), start=1):
             pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
             print(f"{number} of {len(tasks)}: {row}", flush=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import torch
 from rich.console import Console
 
 from nas import ArchSpec
@@ -103,7 +104,8 @@ def epochs_of_all(images: Path, work: Path) -> pd.DataFrame:
         for seed, (name, pattern), arm in itertools.product(SEEDS, DATA.items(), ARMS)
         if (name, arm, seed) not in known and not (name == "blur" and arm in REGULARISED)
     ]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    # nas.train leaves the number of threads alone; two processes share two cores.
+    with multiprocessing.get_context("spawn").Pool(2, torch.set_num_threads, (1,)) as pool:
         for number, epochs in enumerate(pool.imap_unordered(run, tasks), start=1):
             epochs.to_csv(path, mode="a", header=not path.exists(), index=False)
             last = epochs.iloc[-1]

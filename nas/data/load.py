@@ -3,31 +3,23 @@
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from nas.data.blur import blurred_or_sharp, parse_blur
 from nas.data.class_names import label_map
 from nas.data.dataset import Dataset, Images, ImageSet, Moments, moments
-from nas.data.fashion import CLASS_NAMES, fashion_hard
-from nas.data.folder import read_folder, read_images
-from nas.data.parquet import read_parquet, read_parquet_images
-from nas.data.published import PUBLISHED_NAMES, read_published
+from nas.data.opening import open_source
 from nas.data.rendering import Rendering
-from nas.data.sampling import Indices, split_stratified, stratified_order
-from nas.data.sources import ArraySplit, Decoded, PixelFormat, Source, Split
+from nas.data.sampling import Indices, stratified_order
+from nas.data.sources import Decoded, PixelFormat, Source, Split
+from nas.data.splits import check_classes, split_indices
 from nas.data.streamed import StreamedImages, default_num_workers
-from nas.errors import did_you_mean, invalid
+from nas.errors import invalid
 
 Loader = Literal["auto", "memory", "stream"]
-
-EMBEDDED_NAME = "fashion-hard"
-DATASET_NAMES = (EMBEDDED_NAME, *PUBLISHED_NAMES)
-BLUR, CROP = "blur:", "crop:"
 
 MAX_DATASET_BYTES = 4 * 2**30
 """Most memory that decoded images may take; of larger sets a stratified subset is used, or they are not held."""
@@ -35,7 +27,6 @@ MAX_DATASET_BYTES = 4 * 2**30
 SAMPLE_IMAGES = 2000
 """Training images that say whether all are grey, and their mean and deviation, where images are not held in memory."""
 
-MAX_DEFAULT_VAL_IMAGES = 6000
 MIN_IMAGE_SIZE = 8
 _FINGERPRINT_VERSION = 1
 
@@ -79,9 +70,9 @@ def load_dataset(
     """
     if seed < 0:
         raise invalid("seed", "0 or more", seed, "Choose another.")
-    source = _open_source(name_or_path, with_test=False, download=download, rendering=rendering)
-    _check_classes(source)
-    train_indices, val_indices = _split(source, val_images, seed)
+    source = open_source(name_or_path, with_test=False, download=download, rendering=rendering)
+    check_classes(source)
+    train_indices, val_indices = split_indices(source, val_images, seed)
     if _streams(source.train, len(train_indices) + len(val_indices), image_size, loader):
         workers = default_num_workers() if num_workers is None else num_workers
         return _streamed(name_or_path, source, train_indices, val_indices, _Streaming(image_size, loader, workers))
@@ -119,7 +110,7 @@ def load_test(
 
     Arguments and errors are those of `load_dataset`; `channels` are the data set's where it was streamed.
     """
-    source = _open_source(name_or_path, with_test=True, download=download)
+    source = open_source(name_or_path, with_test=True, download=download)
     if source.test is None:
         return None
     if _streams(source.test, len(source.test), image_size, loader):
@@ -161,7 +152,7 @@ def load_labelled(
         InvalidInputError: As `load_dataset`; or if the source has other classes, not that split, or images that do not
             become what the network wants.
     """
-    source = _open_source(name_or_path, with_test=split != "validation", download=True)
+    source = open_source(name_or_path, with_test=split != "validation", download=True)
     labels = torch.from_numpy(label_map(source.class_names, class_names))
     if source.cropped and not pixels.crop:
         todo = "These weights are of resized images: leave out crop:, or take other weights."
@@ -184,8 +175,8 @@ def _judged(
     """Return the splits that a network is judged on, and which of their images, as many as memory has room for."""
     room = max(1, MAX_DATASET_BYTES // pixels.image_bytes)
     if split == "validation":
-        _check_classes(source)
-        _, indices = _split(source, val_images, seed)
+        check_classes(source)
+        _, indices = split_indices(source, val_images, seed)
         val = source.val or source.train
         return [(val, _at_most(max(1, room // 4), val, indices, seed, "validation"))]
     if split == "test" and source.test is None:
@@ -252,91 +243,6 @@ def _warn_of_skipped(name: str, num_skipped: int, pixels: PixelFormat, kind: str
     if num_skipped:
         what = "corrupt or too small" if pixels.crop else "corrupt"
         _log.warning("%s: skipped %d %s %s", name, num_skipped, what, kind)
-
-
-def _open_source(name: str, *, with_test: bool, download: bool, rendering: Rendering | None = None) -> Source:
-    if rendering is not None and name != EMBEDDED_NAME:
-        raise invalid("rendering", f"left out unless data is {EMBEDDED_NAME}", name, "Leave it out.")
-    if name == EMBEDDED_NAME:
-        test = ArraySplit(*fashion_hard("test", rendering)) if with_test else None
-        return Source(CLASS_NAMES, ArraySplit(*fashion_hard("train", rendering)), test=test)
-    if name in PUBLISHED_NAMES:
-        return read_published(name, with_test=with_test, download=download)
-    if name.startswith(BLUR):
-        path, _, query = name.removeprefix(BLUR).partition("?")
-        return blurred_or_sharp(_open_images(path, with_test=with_test, download=download), parse_blur(query))
-    if name.startswith(CROP):
-        return replace(_open_source(name.removeprefix(CROP), with_test=with_test, download=download), cropped=True)
-    if not name:
-        raise invalid("data", "a path or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
-    return _open_path(name, with_test=with_test)
-
-
-def _open_path(name: str, *, with_test: bool) -> Source:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if _holds_parquet(path):
-            return read_parquet(path, with_test=with_test)
-        return read_folder(path, with_test=with_test)
-    if path.is_file() and path.suffix == ".parquet":
-        return read_parquet(path, with_test=with_test)
-    if path.exists():
-        raise invalid("data", "a folder, a .parquet file or a name", name, "Give the folder that holds the images.")
-    if len(path.parts) > 1 or name.startswith((".", "~")):
-        raise invalid("data", "a path that exists, or a name", name, f"Names are {', '.join(DATASET_NAMES)}.")
-    raise invalid("data", "a name or a path that exists", name, did_you_mean(name, DATASET_NAMES))
-
-
-def _open_images(name: str, *, with_test: bool, download: bool) -> Source:
-    """Open images whose classes do not matter, where they have any."""
-    path = Path(name).expanduser()
-    if name and path.is_dir() and not _holds_parquet(path):
-        return read_images(path, with_test=with_test)
-    if name and (path.is_dir() or (path.is_file() and path.suffix == ".parquet")):
-        return read_parquet_images(path, with_test=with_test)
-    return _open_source(name, with_test=with_test, download=download)
-
-
-def _holds_parquet(folder: Path) -> bool:
-    return next(folder.rglob("*.parquet"), None) is not None
-
-
-def _check_classes(source: Source) -> None:
-    """Raise unless at least two classes have images, and each of them enough to be in both splits."""
-    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
-    present = np.flatnonzero(counts)
-    if len(present) < 2:
-        found = [source.class_names[label] for label in present]
-        raise invalid("data", "images of at least two classes", found, "There is nothing to tell apart.")
-    smallest = present[counts[present].argmin()]
-    if source.val is None and counts[smallest] < 2:
-        todo = "One is for training and one for validation; add images or remove the class."
-        raise invalid("images of a class", "at least 2", f"1 of {source.class_names[smallest]}", todo)
-
-
-def _split(source: Source, val_images: int | None, seed: int) -> tuple[Indices, Indices]:
-    """Return indices into `source.train`, and into `source.val` or else `source.train`; whole groups of either."""
-    labels, group = source.train.labels, source.train.group_size
-    if source.val is not None:
-        most = default = len(source.val)
-    else:
-        most = len(labels) - group * len(np.unique(labels[::group]))
-        default = max(group, min(MAX_DEFAULT_VAL_IMAGES, len(labels) // 3) // group * group)
-    wanted = default if val_images is None else val_images
-    if not 1 <= wanted <= most:
-        raise invalid("val_images", f"between 1 and {most} for this data", wanted, "Ask for another number of images.")
-    if wanted % group:
-        raise invalid("val_images", f"a multiple of {group} for this data", wanted, "Those of a source stay together.")
-    if source.val is None:
-        kept, held_out = split_stratified(labels[::group], wanted // group, seed)
-        return _members(kept, group), _members(held_out, group)
-    order = stratified_order(source.val.labels[::group], np.random.default_rng(seed))
-    return np.arange(len(labels)), _members(np.sort(order[: wanted // group]), group)
-
-
-def _members(groups: Indices, size: int) -> Indices:
-    """Return the indices of the images in ascending groups of `size`."""
-    return (groups[:, None] * size + np.arange(size)).ravel()
 
 
 def _pixel_format(source: Source, image_size: int | None, channels: int | None = None) -> PixelFormat:

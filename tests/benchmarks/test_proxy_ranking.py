@@ -151,7 +151,10 @@ def ranked(name: str, runs: np.ndarray, truth: np.ndarray, cost: float) -> dict[
 
 def baselines(data: str) -> dict[str, np.ndarray]:
     dataset = load_dataset(data)
-    costs = {n: complexity(spec, dataset.num_classes, dataset.in_channels) for n, spec in SPECS.items()}
+    costs = {
+        n: complexity(spec, num_classes=dataset.num_classes, in_channels=dataset.in_channels)
+        for n, spec in SPECS.items()
+    }
     found = {
         "parameters": np.array([cost.num_params for cost in costs.values()], float),
         "multiply-adds": np.array([cost.num_macs for cost in costs.values()], float),

@@ -48,3 +48,10 @@ def write_stripes(root: Path, num_images: int, seed: int = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image[0].numpy()).save(folder / f"{index:04}.png")
     return root
+
+
+def write_splits(root: Path, **counts: int) -> Path:
+    """Write a folder with splits of so many images, each its own."""
+    for split, num_images in counts.items():
+        write_stripes(root / split, num_images, seed=num_images)
+    return root

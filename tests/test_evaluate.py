@@ -23,7 +23,7 @@ from nas.training.validation import validate
 from nas.training.weights import load_network
 from tests.data.making import encode, write_folder, write_parquet
 from tests.running import everything_in, exit_code, file_size_limit, refusal
-from tests.stripes import CLASS_NAMES, SIZE, space, striped, write_stripes
+from tests.stripes import CLASS_NAMES, SIZE, space, striped, write_splits, write_stripes
 
 
 def trained_on(folder, data, **settings):
@@ -34,10 +34,7 @@ def trained_on(folder, data, **settings):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", 120), ("val", 60), ("test", 90)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=120, val=60, test=90)
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,12 @@ from nas.train import main, train
 from nas.training.loop import normaliser
 from nas.training.validation import validate
 from tests.running import everything_in, exit_code, refusal, start
-from tests.stripes import CLASS_NAMES, SIZE, space, write_stripes
+from tests.stripes import CLASS_NAMES, SIZE, space, write_splits, write_stripes
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", 180), ("val", 60), ("test", 90)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=180, val=60, test=90)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from nas.training.course import Course
 from nas.training.state import TrainingState
 from tests.data.making import picture, write_folder
 from tests.running import everything_in, exit_code, file_size_limit, refusal
-from tests.stripes import CLASS_NAMES, SIZE, space, write_stripes
+from tests.stripes import CLASS_NAMES, SIZE, space, write_splits, write_stripes
 from tests.test_train_interrupted import check_same, interrupted
 
 EPOCHS, STEPS_AN_EPOCH = 6, 5
@@ -29,10 +29,7 @@ def arch(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", 100), ("val", 60)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=100, val=60)
 
 
 def brief(arch, data, out):
@@ -50,8 +47,7 @@ def test_a_single_class_is_refused(arch, tmp_path, capsys, others):
 
 
 def test_a_corrupt_image_among_many_is_skipped_and_counted(arch, tmp_path, caplog, capsys):
-    for split, num_images in (("train", 102), ("val", 12), ("test", 102)):
-        write_stripes(tmp_path / "data" / split, num_images, seed=num_images)
+    write_splits(tmp_path / "data", train=102, val=12, test=102)
     for split in ("train", "test"):
         (tmp_path / "data" / split / "down" / "0001.png").write_bytes(b"no image")
     assert exit_code(main, brief(arch, tmp_path / "data", tmp_path / "out")) == 0

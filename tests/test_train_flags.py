@@ -10,15 +10,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from nas.train import main
 from tests.running import exit_code, refusal
-from tests.stripes import space, write_stripes
+from tests.stripes import space, write_splits
 from tests.test_train_interrupted import interrupted
 
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory):
     root = tmp_path_factory.mktemp("flags")
-    for split, num_images in (("train", 120), ("val", 60)):
-        write_stripes(root / "data" / split, num_images, seed=num_images)
+    write_splits(root / "data", train=120, val=60)
     space.reference.save(root / "S.json")
     common = ["--arch", root / "S.json", "--data", root / "data", "--epochs", 4, "--batch-size", 20]
     return [*common, "--device", "cpu", "--checkpoint-every", "0.001"]

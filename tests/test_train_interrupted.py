@@ -15,7 +15,7 @@ from nas.results.folder import locked
 from nas.train import main
 from nas.training.course import Course
 from tests.running import exit_code, refusal, start
-from tests.stripes import space, write_stripes
+from tests.stripes import space, write_splits
 
 EPOCHS, BATCH_SIZE, NUM_IMAGES = 6, 20, 200
 STEPS_AN_EPOCH = NUM_IMAGES // BATCH_SIZE
@@ -23,10 +23,7 @@ STEPS_AN_EPOCH = NUM_IMAGES // BATCH_SIZE
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", NUM_IMAGES), ("val", 40)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=NUM_IMAGES, val=40)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from nas.results.training_manifest import TrainingManifest
 from nas.train import main
 from tests.running import exit_code, refusal, start
-from tests.stripes import space, write_stripes
+from tests.stripes import space, write_splits
 from tests.test_train_interrupted import interrupted
 
 TIMES = ["train_s", "elapsed_s"]
@@ -26,8 +26,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory):
     root = tmp_path_factory.mktemp("together")
-    for split, num_images in (("train", 151), ("val", 40), ("test", 30)):
-        write_stripes(root / "data" / split, num_images, seed=num_images)
+    write_splits(root / "data", train=151, val=40, test=30)
     replace(space.reference, dropout=0.2, stochastic_depth=0.2).save(root / "S.json")
     return [
         *("--arch", str(root / "S.json"), "--data", str(root / "data"), "--epochs", "7", "--batch-size", "25"),

@@ -9,16 +9,13 @@ import safetensors
 from nas import ArchSpec
 from nas.train import main
 from tests.running import everything_in, exit_code, refusal
-from tests.stripes import SIZE, space, write_stripes
+from tests.stripes import SIZE, space, write_splits
 from tests.test_train_interrupted import check_same, interrupted
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", 120), ("val", 40), ("test", 30)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=120, val=40, test=30)
 
 
 @pytest.fixture(scope="module")

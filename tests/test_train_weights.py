@@ -15,7 +15,7 @@ from nas.config import TrainSettings
 from nas.models import build_model, export_weights
 from nas.train import main, train
 from tests.running import everything_in, exit_code, refusal
-from tests.stripes import CLASS_NAMES, space, write_stripes
+from tests.stripes import CLASS_NAMES, space, write_splits, write_stripes
 from tests.test_train_interrupted import interrupted
 
 CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
@@ -23,10 +23,7 @@ CLASSIFIER = ("classifier.1.weight", "classifier.1.bias")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    for split, num_images in (("train", 120), ("val", 60)):
-        write_stripes(root / split, num_images, seed=num_images)
-    return root
+    return write_splits(tmp_path_factory.mktemp("data"), train=120, val=60)
 
 
 @pytest.fixture(scope="module")

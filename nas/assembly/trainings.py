@@ -33,6 +33,7 @@ def make_recipe(settings: TrainSettings) -> Recipe:
     )
     given = {
         "learning_rate": settings.learning_rate,
+        "decay": settings.decay,
         "weight_decay": settings.weight_decay,
         "ema_decay": settings.ema,
         "clip_grad_norm": settings.clip_grad_norm,

@@ -90,6 +90,9 @@ class TrainSettings:
     """Let batches of small images grow up to this, with the learning rate. By default all have --batch-size."""
     learning_rate: float | None = None
     """Peak learning rate, at --batch-size; by default the recipe's, 0.003 for AdamW."""
+    decay: Literal["cosine", "linear", "trapezoid", "exponential", "constant"] | None = None
+    """How the learning rate falls after its warm-up. trapezoid: along a line in the last 30% of the training only. By
+    default as the recipe has it, along a cosine for the default one."""
     weight_decay: float | None = None
     """Of convolutions and the classifier; by default the recipe's, 0.05 for AdamW."""
     ema: float | None = None

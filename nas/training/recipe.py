@@ -7,7 +7,10 @@ from typing import Literal, get_args
 from nas.errors import did_you_mean, invalid
 
 Optimizer = Literal["adamw", "sgd", "rmsprop"]
-Decay = Literal["cosine", "linear", "exponential", "constant"]
+Decay = Literal["cosine", "linear", "trapezoid", "exponential", "constant"]
+
+COOLDOWN = 0.3
+"""Share of all steps in which a trapezoid falls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,8 @@ class Recipe:
     learning_rate: Peak, at `batch_size`.
     batch_size: Images in a step.
     warmup_fraction: Share of all steps in which the learning rate rises linearly from 0.
-    decay: Shape of the learning rate after that: a fall to 0, or steps down ("exponential"), or no fall.
+    decay: Shape of the learning rate after that: a fall to 0 as a cosine, along a line, or along a line in the last
+        `COOLDOWN` of all steps only ("trapezoid"; Hägele et al. 2024), or steps down ("exponential"), or no fall.
     momentum: Of SGD and RMSProp; AdamW's first beta.
     weight_decay: Of convolutions and the classifier; norms and biases have none. AdamW's is apart from the gradient,
         the others' is part of it.
@@ -82,8 +86,8 @@ class Recipe:
     def rate(self, step: float, num_steps: int, num_epochs: float | None = None) -> float:
         """Return the learning rate of step 0 to num_steps - 1: linear warm-up, then what `decay` says.
 
-        "cosine" and "linear" end near 0. A schedule that ends is worth more than a long one that is cut off: every
-        fidelity is a complete short run.
+        "cosine", "linear" and "trapezoid" end near 0. A schedule that ends is worth more than a long one that is cut
+        off: every fidelity is a complete short run.
 
         Args:
             step: Or a place between two steps.
@@ -102,9 +106,9 @@ class Recipe:
             # Quotients of whole numbers that ought to be whole may come out a little too small.
             falls = math.floor(step * _known(num_epochs) / (num_steps * self.decay_epochs) + 1e-9)
             return self.learning_rate * self.decay_rate**falls
-        left = 1 - (step - num_warmup) / max(1.0, num_steps - num_warmup)
-        share = left if self.decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
-        return self.learning_rate * share
+        falls_from = num_warmup if self.decay != "trapezoid" else max(num_warmup, (1 - COOLDOWN) * num_steps)
+        left = min(1.0, 1 - (step - falls_from) / max(1.0, num_steps - falls_from))
+        return self.learning_rate * (0.5 * (1 - math.cos(math.pi * left)) if self.decay == "cosine" else left)
 
     def batch_factor(self, batch_size: int) -> float:
         """Return what the learning rate is multiplied by in batches of another size than the recipe's.

@@ -12,7 +12,7 @@ recipes = st.builds(
     Recipe,
     learning_rate=st.floats(1e-6, 10),
     warmup_fraction=st.floats(0, 0.99),
-    decay=st.sampled_from(["cosine", "linear"]),
+    decay=st.sampled_from(["cosine", "linear", "trapezoid"]),
 )
 
 
@@ -29,6 +29,8 @@ def test_the_rate_rises_to_the_peak_and_falls_to_nearly_nothing(recipe, num_step
 @given(recipes.filter(lambda recipe: recipe.warmup_fraction <= 0.5), st.integers(20, 500))
 def test_a_schedule_ends_near_nothing(recipe, num_steps):
     decay_steps = (1 - recipe.warmup_fraction) * num_steps
+    if recipe.decay == "trapezoid":
+        decay_steps = min(decay_steps, 0.3 * num_steps)
     assert recipe.rate(num_steps - 1, num_steps) <= recipe.learning_rate * 1.01 / decay_steps
     assert max(recipe.rate(step, num_steps) for step in range(num_steps)) >= 0.8 * recipe.learning_rate
 
@@ -36,6 +38,12 @@ def test_a_schedule_ends_near_nothing(recipe, num_steps):
 def test_a_linear_decay_without_warm_up_by_hand():
     recipe = Recipe(learning_rate=1.0, warmup_fraction=0.0, decay="linear")
     assert [recipe.rate(step, 4) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_a_trapezoid_by_hand():
+    recipe = Recipe(learning_rate=1.0, warmup_fraction=0.2, decay="trapezoid")
+    rates = [recipe.rate(step, 10) for step in range(10)]
+    assert rates == pytest.approx([1 / 3, 2 / 3, *[1.0] * 6, 2 / 3, 1 / 3])
 
 
 def test_a_warm_up_in_epochs_is_that_share_of_the_steps():

@@ -16,8 +16,8 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
-from nas import get_arch
 from nas.config import TrainSettings
+from nas.models import get_arch
 from nas.train import train
 
 pytestmark = pytest.mark.benchmark

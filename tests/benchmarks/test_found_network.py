@@ -20,13 +20,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from nas import ArchSpec, get_arch
+from nas import ArchSpec
 from nas.config import TrainSettings
 from nas.evaluation.complexity import count_macs, count_params
 from nas.evaluation.step_setup import StepSetup
 from nas.evaluation.step_time import StepTimer
 from nas.evaluation.timing_statistics import Effort
-from nas.models import build_model
+from nas.models import build_model, get_arch
 from nas.train import train
 from nas.training.cpu import prepare_cpu
 from nas.training.recipe import Recipe

@@ -106,14 +106,13 @@ def predictions(
     import numpy as np
     import torch
 
-    from nas.data.batches import prepare
     from nas.data.unlabelled import prepared
     from nas.training.loop import autocast
 
     model = network.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def scores(pixels: "list[Bytes]") -> list[list[float]]:
-        batch = prepare(torch.from_numpy(np.stack(pixels)).to(device), network.mean, network.std)
+        batch = network.normalise(torch.from_numpy(np.stack(pixels)).to(device))
         with torch.inference_mode(), autocast(device):
             logits = model(batch)
         probabilities: list[list[float]] = logits.double().softmax(1).tolist()

@@ -10,7 +10,7 @@ import tyro
 
 from nas.config.checks import check_kept, check_seconds, check_seed, check_val_images, parse_range
 from nas.errors import did_you_mean, invalid
-from nas.training.recipe import RECIPES
+from nas.training.recipe import RECIPES, Decay
 from nas.training.schedule import PRESETS
 
 _OF_THE_CALL = frozenset(
@@ -90,7 +90,7 @@ class TrainSettings:
     """Let batches of small images grow up to this, with the learning rate. By default all have --batch-size."""
     learning_rate: float | None = None
     """Peak learning rate, at --batch-size; by default the recipe's, 0.003 for AdamW."""
-    decay: Literal["cosine", "linear", "trapezoid", "exponential", "constant"] | None = None
+    decay: Decay | None = None
     """How the learning rate falls after its warm-up. trapezoid: along a line in the last 30% of the training only. By
     default as the recipe has it, along a cosine for the default one."""
     weight_decay: float | None = None

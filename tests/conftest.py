@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # Before torch: two processes of severa
 from tests.postgres import postgres
 
 __all__ = ["postgres"]
+
+
+@pytest.fixture(scope="session")
+def arch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a network that is trained in moments, for images of stripes."""
+    from tests.stripes import space  # Imports torch: only where it is wanted.
+
+    path = tmp_path_factory.mktemp("arch") / "S.json"
+    space.reference.save(path)
+    return path
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -29,13 +29,6 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def arch(tmp_path_factory):
-    path = tmp_path_factory.mktemp("arch") / "S.json"
-    space.reference.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def trained(tmp_path_factory, data, arch):
     settings = TrainSettings(
         arch=str(arch), data=str(data), epochs=4, batch_size=20, out=tmp_path_factory.mktemp("out") / "new"

@@ -14,17 +14,10 @@ from nas.training.course import Course
 from nas.training.state import TrainingState
 from tests.data.making import picture, write_folder
 from tests.running import everything_in, exit_code, file_size_limit, refusal
-from tests.stripes import CLASS_NAMES, SIZE, space, write_splits, write_stripes
+from tests.stripes import CLASS_NAMES, SIZE, write_splits, write_stripes
 from tests.test_train_interrupted import check_same, interrupted
 
 EPOCHS, STEPS_AN_EPOCH = 6, 5
-
-
-@pytest.fixture(scope="module")
-def arch(tmp_path_factory):
-    path = tmp_path_factory.mktemp("arch") / "S.json"
-    space.reference.save(path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,6 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def arch(tmp_path_factory):
-    path = tmp_path_factory.mktemp("arch") / "S.json"
-    space.reference.save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def earlier(tmp_path_factory, data, arch):
     out = tmp_path_factory.mktemp("earlier") / "out"
     train(TrainSettings(str(arch), str(data), epochs=6, batch_size=20, out=out), Console(file=io.StringIO()))

@@ -304,7 +304,7 @@ class _Search:
         """Train measured candidates again that are due for it, while the executor has room."""
         nothing_left = self.exhausted or self.ledger.num_claimed >= self.budget
         while self._num_busy < self.executor.capacity:
-            due = self.noise.begin_next(at_end=nothing_left and not self.running and not self._has_work())
+            due = self.noise.begin_next(at_end=nothing_left and not self._has_work())
             if due is None:
                 return
             repeat, trial = due

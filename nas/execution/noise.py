@@ -22,12 +22,16 @@ from nas.space import SearchSpace
 NUM_NETWORKS = 3
 """Candidates that are trained again where no reference network was measured."""
 
+SPACING = 10
+"""Candidates for each repeat: a search that has just begun finds networks first, and its noise on the way."""
+
 
 @dataclass(slots=True)
 class NoiseRepeats:
-    """Deals repeats out to the reference networks in turn, once all of them have ended.
+    """Deals repeats out to the reference networks in turn, once all of them have ended: one for every `SPACING`
+    candidates, and the others at the end.
 
-    Where none was measured, the first measured candidates take their place. A repeat that was done, or failed, is never
+    Where no reference was measured, the first measured candidates take their place. A repeat that was done, or failed, is never
     done again; one that was running when its search was killed is. Several drivers look at what the others have done
     before they begin one. Two may still do the same at the same time, which is harmless: the later one is kept.
 
@@ -50,14 +54,14 @@ class NoiseRepeats:
         """Return the next repeat and its candidate, now running; None while none is due.
 
         Args:
-            at_end: No candidate is running, and none will be.
+            at_end: No candidate waits, and none will be proposed.
         """
         if self._is_done or len(self.running) == self.num_repeats:
             return None
         done = {each.repeat for each in noise_repeats(self.study)}
         missing = [repeat for repeat in range(1, self.num_repeats + 1) if repeat not in done | self.running]
         self._is_done = not missing and not self.running
-        networks = self._networks(at_end) if missing else []
+        networks = self._networks(at_end, begun=self.num_repeats - len(missing)) if missing else []
         if not networks:
             return None
         repeat = missing[self.preference % len(missing)]
@@ -76,16 +80,20 @@ class NoiseRepeats:
         self.running.remove(job.repeat)
         return done
 
-    def _networks(self, at_end: bool) -> list[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
+    def _networks(self, at_end: bool, begun: int) -> list[FrozenTrial]:
+        """Return what is trained again in turn; nothing where it is too early for another repeat than those `begun`."""
+        trials, ended = self.study.get_trials(deepcopy=False), candidates(self.study)
+        if not at_end and len(ended) < (begun + 1) * SPACING:
+            return []
+        measured = [t for t in ended if measurement_of(t) is not None]
         references = [t for t in trials if _is_reference(t, self.space)]
         if not all(t.state.is_finished() for t in references):
             return []
-        measured = [t for t in candidates(self.study) if measurement_of(t) is not None]
         known = [t for t in measured if _is_reference(t, self.space)]
         if known:
             return known
-        return measured[:NUM_NETWORKS] if at_end or len(measured) >= NUM_NETWORKS else []
+        nobody_left = all(t.state.is_finished() for t in trials)
+        return measured[:NUM_NETWORKS] if nobody_left or len(measured) >= NUM_NETWORKS else []
 
 
 def _is_reference(trial: FrozenTrial, space: SearchSpace) -> bool:

@@ -17,6 +17,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
@@ -43,6 +44,8 @@ ARMS: dict[str, dict[str, object]] = {
     "fixed, fewer epochs": {"epochs": round(0.6 * EPOCHS)},
     "progressive, adaptive": {**GROWING, "randaugment": "2:8", "dropout": "0.05:0.2"},
     "progressive, constant": {**GROWING, "randaugment": "8", "dropout": "0.2"},
+    "fixed, late decay": {"decay": "trapezoid"},
+    "progressive, late decay": {**GROWING, "max_batch_size": 256, "decay": "trapezoid", "first_image_size": 12},
 }
 REGULARISED = ("progressive, adaptive", "progressive, constant")
 """Compared with each other alone, on the data that has labels worth learning for long."""
@@ -118,6 +121,22 @@ def runs_of_all(images: Path, work: Path) -> pd.DataFrame:
             append(OUT / "epochs.csv", epochs)
             print(f"{number} of {len(tasks)}: {row}", flush=True)
     return pd.read_csv(path)
+
+
+def times_to_the_end_of_fixed() -> pd.Series:
+    """Return when each training has the validation accuracy that images of one size end with, in shares of their time;
+    infinity where it never does.
+    """
+    epochs = pd.read_csv(OUT / "epochs.csv")
+    ends = epochs[epochs["arm"] == "fixed"].groupby(["data", "seed"])[["train_s", "val_accuracy"]].last()
+
+    def share(course: pd.DataFrame) -> float:
+        end = ends.loc[tuple(course[["data", "seed"]].iloc[0])]
+        reached = course.loc[course["val_accuracy"] >= end["val_accuracy"], "train_s"]
+        return float(reached.min() / end["train_s"]) if len(reached) else np.inf
+
+    shares = {key: share(course) for key, course in epochs.groupby(["data", "arm", "seed"], sort=False)}
+    return pd.Series(shares).rename_axis(["data", "arm", "seed"])
 
 
 def test_progressive_training_is_faster_at_no_loss(images: Path, tmp_path: Path):

@@ -8,7 +8,7 @@ from optuna.samplers import PartialFixedSampler
 from nas.evaluation.job import Job, job_seed
 from nas.execution import Executor, InProcessExecutor, WorkerPool
 from nas.execution.events import Event, Measured, Retrained, Retraining, Started
-from nas.execution.noise import NoiseRepeats
+from nas.execution.noise import SPACING, NoiseRepeats
 from nas.optimization.trials import NoiseRepeat, candidates, noise_repeats, note_noise_repeat
 from tests.execution.support import (
     FIDELITY,
@@ -30,7 +30,7 @@ def executor(tmp_path: Path, workers: int = 0, **options: object) -> Executor:
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_reference_networks_take_turns_once_all_have_ended(tmp_path: Path, workers: int) -> None:
+def test_reference_networks_take_turns_now_and_then_and_at_the_end(tmp_path: Path, workers: int) -> None:
     study, events = open_study(), list[Event]()
     with executor(tmp_path, workers, sleep_s=0.02) as jobs:
         finished = search(study, jobs, budget=12, noise_repeats=5, events=events)
@@ -42,7 +42,7 @@ def test_reference_networks_take_turns_once_all_have_ended(tmp_path: Path, worke
     assert len({job_seed(0, FIDELITY), *(each.seed for each in measurements)}) == 6
     begun = [type(e) for e in events if isinstance(e, Started | Retraining)]
     if not workers:
-        assert begun[:7] == [Started] * 2 + [Retraining] * 5
+        assert begun == [Started] * SPACING + [Retraining] + [Started] * 2 + [Retraining] * 4
     assert sum(isinstance(e, Retrained) for e in events) == 5
     assert sorted(line.partition("#")[2] for line, _ in log_lines(tmp_path / "log", "done")) == list("12345")
 
@@ -64,7 +64,7 @@ def test_without_references_the_first_candidates_are_repeated(tmp_path: Path, bu
     assert [done.number for done in noise_repeats(study)] == [first[number] for number in numbers]
     began = next(place for place, event in enumerate(events) if isinstance(event, Retraining))
     # The last of them is told before its worker is given more, and shown after.
-    assert sum(isinstance(event, Measured) for event in events[:began]) == min(budget, 3) - 1
+    assert sum(isinstance(event, Measured) for event in events[:began]) == budget - 1
 
 
 def test_few_candidates_at_the_start_of_a_resumed_search_are_not_all_there_will_be(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_driver_begins_no_repeat_that_another_one_has_done(tmp_path: Path) -> 
     here, there = (NoiseRepeats(study, space, 4, preference) for preference in (0, 2))
     begun = []
     for driver in (here, there, here, there):
-        due = driver.begin_next(at_end=False)
+        due = driver.begin_next(at_end=True)
         assert due is not None
         repeat, trial = due
         begun.append(repeat)

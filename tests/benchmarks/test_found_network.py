@@ -38,7 +38,7 @@ OUT = RESULTS / "found_network"
 FOUND = RESULTS / "fashion_hard_200" / "S.json"
 DATA, NUM_CLASSES, IN_CHANNELS = "fashion-hard", 10, 1
 SEEDS = range(5)
-EPOCHS, VAL_IMAGES = 6, 30_000
+EPOCHS, VAL_IMAGES = 12, 2_000
 STEP_TIME_TOLERANCE = 0.05
 
 
@@ -60,7 +60,8 @@ def scaled_b0(step: float, total_stride: int) -> ArchSpec:
         head_channels=head,
         train_image_size=32,
         eval_image_size=None,
-        dropout=0.1,  # S's
+        dropout=0.1,  # This and the next: S's, whose size it has.
+        stochastic_depth=0.0,
         name=f"B0 / {total_stride}",
     )
 

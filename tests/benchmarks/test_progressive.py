@@ -36,7 +36,7 @@ SEEDS = (0, 1, 2)
 DATA = {"cifar10": "{folder}/all", "blur": "blur:{folder}/half?strength=1-4"}
 """Of as many images: each photograph gives two, a sharp one and a blurred one."""
 
-GROWING = {"schedule": "progressive"}
+GROWING, LATE = {"schedule": "progressive"}, {"decay": "trapezoid"}
 ARMS: dict[str, dict[str, object]] = {
     "fixed": {},
     "progressive": GROWING,
@@ -44,11 +44,13 @@ ARMS: dict[str, dict[str, object]] = {
     "fixed, fewer epochs": {"epochs": round(0.6 * EPOCHS)},
     "progressive, adaptive": {**GROWING, "randaugment": "2:8", "dropout": "0.05:0.2"},
     "progressive, constant": {**GROWING, "randaugment": "8", "dropout": "0.2"},
-    "fixed, late decay": {"decay": "trapezoid"},
-    "progressive, late decay": {**GROWING, "max_batch_size": 256, "decay": "trapezoid", "first_image_size": 12},
+    "fixed, late decay": LATE,
+    "fixed, fewer epochs, late decay": {**LATE, "epochs": round(0.6 * EPOCHS)},
+    "progressive, late decay": {**GROWING, **LATE},
+    "progressive from 12, late decay": {**GROWING, **LATE, "first_image_size": 12},
 }
 REGULARISED = ("progressive, adaptive", "progressive, constant")
-"""Compared with each other alone, on the data that has labels worth learning for long."""
+CIFAR10_ONLY = (*REGULARISED, *(arm for arm in ARMS if "late" in arm))
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def runs_of_all(images: Path, work: Path) -> pd.DataFrame:
     tasks = [
         Task(pattern.format(folder=images), name, arm, seed, work)
         for seed, (name, pattern), arm in itertools.product(SEEDS, DATA.items(), ARMS)
-        if (name, arm, seed) not in known and not (name == "blur" and arm in REGULARISED)
+        if (name, arm, seed) not in known and not (name == "blur" and arm in CIFAR10_ONLY)
     ]
     # nas.train leaves the number of threads alone; two processes share two cores.
     with multiprocessing.get_context("spawn").Pool(2, torch.set_num_threads, (1,)) as pool:

@@ -68,6 +68,7 @@ IDEAS: dict[str, tuple[str, Recipe]] = {
         Recipe(flip=False, shift=0, optimizer="sgd", learning_rate=0.05, weight_decay=5e-4),
     ),
     "constant learning rate": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, decay="constant")),
+    "late decay": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, decay="trapezoid")),
     "no label smoothing": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, label_smoothing=0.0)),
     "batches of 32": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, batch_size=32)),
     "batches of 128": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, batch_size=128)),
@@ -233,7 +234,7 @@ def test_default_proxy_ranks_cifar10_networks_as_long_training_does():
 def test_default_proxy_ranks_on_the_embedded_data_as_longer_training_does():
     data = "fashion-hard"
     brief = trained(RESULTS / "fashion_hard" / "brief.csv", default_tasks(data, None))
-    long = trained(RESULTS / "fashion_hard" / "long.csv", long_tasks(data, None, "20000x6", LONG_SEEDS[:1]))
+    long = trained(RESULTS / "fashion_hard" / "long.csv", long_tasks(data, None, "18000x6", LONG_SEEDS[:1]))
     table = summary(data, brief, long)
     report("fashion-hard", table, brief, long)
     assert table.set_index("name").loc[DEFAULT, "tau"] >= 0.6

@@ -22,7 +22,7 @@ from nas.space import SearchSpace
 NUM_NETWORKS = 3
 """Candidates that are trained again where no reference network was measured."""
 
-SPACING = 10
+SPACING = 20
 """Candidates for each repeat: a search that has just begun finds networks first, and its noise on the way."""
 
 

@@ -33,8 +33,8 @@ def executor(tmp_path: Path, workers: int = 0, **options: object) -> Executor:
 def test_reference_networks_take_turns_now_and_then_and_at_the_end(tmp_path: Path, workers: int) -> None:
     study, events = open_study(), list[Event]()
     with executor(tmp_path, workers, sleep_s=0.02) as jobs:
-        finished = search(study, jobs, budget=12, noise_repeats=5, events=events)
-    assert finished.num_candidates == len(candidates(study)) == 12
+        finished = search(study, jobs, budget=SPACING + 2, noise_repeats=5, events=events)
+    assert finished.num_candidates == len(candidates(study)) == SPACING + 2
     done = noise_repeats(study)
     assert [(each.repeat, each.number) for each in done] == [(1, 0), (2, 1), (3, 0), (4, 1), (5, 0)]
     measurements = [each.measurement for each in done if each.measurement is not None]

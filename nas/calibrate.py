@@ -107,7 +107,7 @@ def plan(settings: CalibrateSettings, specs: Sequence[ArchSpec]) -> list[Planned
 
     So a first verdict can be given when every network has had one long training.
     """
-    from nas.evaluation.proxy import PROXY_RECIPE
+    from nas.evaluation.proxy_factory import PROXY_RECIPE
     from nas.training.recipe import Recipe
 
     def each() -> Iterator[tuple[Role, str, int]]:

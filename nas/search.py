@@ -48,7 +48,7 @@ from nas.results.ties import tie_words
 from nas.results.write import write_tables
 
 if TYPE_CHECKING:
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
 
 
 def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:

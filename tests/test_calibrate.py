@@ -23,7 +23,7 @@ from nas.config.calibrate import ladder
 from nas.evaluation.design import random_networks
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import job_seed
-from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.proxy_factory import PROXY_RECIPE
 from nas.results.calibration.evaluations import read_evaluations
 from nas.results.calibration.table import CALIBRATION_DTYPES
 from nas.results.manifest import Manifest

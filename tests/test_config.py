@@ -222,7 +222,7 @@ def test_help_knows_every_setting_and_needs_no_torch(verb):
 
 
 def test_a_timed_step_is_the_proxys_unless_settings_say_otherwise():
-    from nas.evaluation.proxy import PROXY_RECIPE
+    from nas.evaluation.proxy_factory import PROXY_RECIPE
 
     assert SearchSettings().step_setup().batch_size == PROXY_RECIPE.batch_size
     assert SearchSettings().step_words() == ""

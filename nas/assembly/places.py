@@ -17,7 +17,7 @@ from nas.execution import (
 )
 
 if TYPE_CHECKING:
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
     from nas.execution.ray_cluster import RayCluster
 
 

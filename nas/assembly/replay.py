@@ -26,7 +26,7 @@ from nas.results.run import Run
 from nas.results.write import to_csv
 
 if TYPE_CHECKING:
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
 
 
 def replay(settings: SearchSettings, run: Run, console: Console) -> pd.DataFrame | None:

@@ -11,7 +11,7 @@ from nas.optimization.prefilter import TRIVIAL_SIGNALS, Prefilter, trivial_signa
 from nas.results.manifest import Manifest
 
 if TYPE_CHECKING:
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
 
 
 def make_prescreen(settings: SearchSettings, factory: "ProxyFactory | Table", manifest: Manifest) -> Prescreen | None:

@@ -15,7 +15,7 @@ from nas.results.manifest import Manifest
 from nas.space import SearchSpace
 
 if TYPE_CHECKING:
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
     from nas.execution.ray_cluster import RayCluster
 
 
@@ -31,7 +31,7 @@ def prepare_proxy(
     # Torch takes seconds to import: only now, when all that can be checked without it has been.
     from nas.data import load_dataset
     from nas.evaluation.device import resolve_device
-    from nas.evaluation.proxy import ProxyFactory
+    from nas.evaluation.proxy_factory import ProxyFactory
 
     device = str(resolve_device(settings.device if cluster is None else "cpu"))
     if settings.devices is not None:

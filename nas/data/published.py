@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from torchvision import datasets
 
 from nas.data.fashion import data_dir
 from nas.data.sources import ArraySplit, Source
@@ -12,7 +11,7 @@ from nas.errors import InvalidInputError
 
 # torchvision reads CIFAR from pickles. It checks the archive's known checksum before it opens them, and nothing else
 # here ever reads a pickle. Fashion-MNIST's files are plain arrays.
-_READERS = {"fashion-mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+_READERS = {"fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 PUBLISHED_NAMES = tuple(_READERS)
 
 
@@ -28,8 +27,10 @@ def read_published(name: str, *, with_test: bool, download: bool) -> Source:
 
 
 def _read(name: str, *, train: bool, download: bool) -> tuple[ArraySplit, tuple[str, ...]]:
+    from torchvision import datasets  # It takes as long to import as torch, and most data are not here.
+
     root = data_dir()
-    reader = _READERS[name]
+    reader = getattr(datasets, _READERS[name])
     try:
         found = reader(root, train=train, download=False)
     except (RuntimeError, OSError):

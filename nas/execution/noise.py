@@ -31,9 +31,10 @@ class NoiseRepeats:
     """Deals repeats out to the reference networks in turn, once all of them have ended: one for every `SPACING`
     candidates, and the others at the end.
 
-    Where no reference was measured, the first measured candidates take their place. A repeat that was done, or failed, is never
-    done again; one that was running when its search was killed is. Several drivers look at what the others have done
-    before they begin one. Two may still do the same at the same time, which is harmless: the later one is kept.
+    Where no reference was measured, the first measured candidates take their place. A repeat that was done, or failed,
+    is never done again; one that was running when its search was killed is. Several drivers look at what the others
+    have done before they begin one. Two may still do the same at the same time, which is harmless: the later one is
+    kept.
 
     Attributes:
         study: That is searched, and keeps the repeats.

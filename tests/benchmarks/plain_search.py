@@ -22,7 +22,7 @@ from nas.config import DEFAULT_FIDELITY
 from nas.data import load_dataset
 from nas.data.batches import prepare
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.proxy_factory import PROXY_RECIPE
 from nas.training.loop import Trainer, fit, reestimate_batch_norm
 from nas.training.validation import validate
 from search_spaces.efficientnet_v2_tiny import space

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from nas.config import DEFAULT_FIDELITY, SearchSettings
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.proxy_factory import PROXY_RECIPE
 from nas.evaluation.training_job import TrainingJob
 from nas.evaluation.trainings import TrainingFactory
 from nas.results.write import to_csv

@@ -25,7 +25,7 @@ from nas.complexity import complexity
 from nas.config import DEFAULT_FIDELITY
 from nas.data import load_dataset
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.proxy_factory import PROXY_RECIPE
 from nas.evaluation.signals import SIGNALS
 from nas.evaluation.signals.scorer import Scorer
 from nas.evaluation.training_job import TrainingJob

@@ -28,7 +28,7 @@ import pytest
 from nas import results
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
-from nas.evaluation.proxy import ProxyFactory
+from nas.evaluation.proxy_factory import ProxyFactory
 from nas.optimization.pareto import pareto_mask
 from nas.results.volume import dominated_volume
 from nas.spec import ArchSpec

@@ -19,7 +19,7 @@ import pytest
 
 from nas.config import DEFAULT_FIDELITY
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import PROXY_RECIPE
+from nas.evaluation.proxy_factory import PROXY_RECIPE
 from nas.evaluation.training_job import TrainingJob
 from nas.evaluation.trainings import TrainingFactory
 from nas.results.ranking import components, seed_tau

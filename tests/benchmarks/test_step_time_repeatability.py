@@ -106,7 +106,7 @@ def sampled() -> list[ArchSpec]:
 def main() -> None:
     import torch
 
-    from nas.evaluation.proxy import PROXY_EFFORT, PROXY_RECIPE
+    from nas.evaluation.proxy_factory import PROXY_EFFORT, PROXY_RECIPE
     from nas.evaluation.step_setup import StepSetup
     from nas.evaluation.step_time import StepTimer
     from nas.evaluation.timed_step import Network, StepFactory

@@ -15,7 +15,7 @@ import pytest
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.measurement import Measurement
-from nas.evaluation.proxy import ProxyFactory
+from nas.evaluation.proxy_factory import ProxyFactory
 from nas.execution import WorkerPool, worker_environments
 from search_spaces.efficientnet_v2_tiny import space
 from tests.benchmarks.test_step_time_repeatability import sampled

@@ -19,7 +19,7 @@ from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.lease import Lease, lease_folder
 from nas.evaluation.measurement import SIGNAL_NAMES, Measurement
-from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.proxy_factory import PROXY_RECIPE, ProxyFactory
 from nas.evaluation.signals.scorer import Scorer
 from nas.evaluation.timing_history import MIN_HISTORY
 from tests.evaluation.lease_player import lock_state

@@ -8,7 +8,7 @@ import pytest
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Job
 from nas.evaluation.measurement import Measurement
-from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.proxy_factory import PROXY_RECIPE, ProxyFactory
 from nas.evaluation.rungs import rung_steps
 from nas.optimization.stopping.none import NoStopping
 from tests.stripes import SIZE, space, write_stripes

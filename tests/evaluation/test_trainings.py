@@ -5,7 +5,7 @@ import pytest
 
 from nas.errors import DivergedError
 from nas.evaluation.fidelity import Fidelity
-from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.proxy_factory import PROXY_RECIPE, ProxyFactory
 from nas.evaluation.training_job import TrainingJob
 from nas.evaluation.trainings import TrainingFactory
 from nas.training.recipe import Recipe

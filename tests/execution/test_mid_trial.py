@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from nas.evaluation.fidelity import Fidelity
 from nas.evaluation.job import Evaluate, Job
 from nas.evaluation.measurement import Measurement
-from nas.evaluation.proxy import PROXY_RECIPE, ProxyFactory
+from nas.evaluation.proxy_factory import PROXY_RECIPE, ProxyFactory
 from nas.execution import WorkerPool, worker_environments
 from nas.training.weights import save_weights
 from tests.execution.support import is_alive

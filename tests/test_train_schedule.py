@@ -7,6 +7,8 @@ import pytest
 import safetensors
 
 from nas import ArchSpec
+from nas.assembly.trainings import make_recipe
+from nas.config import TrainSettings
 from nas.train import main
 from tests.running import everything_in, exit_code, refusal
 from tests.stripes import SIZE, space, write_splits
@@ -72,6 +74,21 @@ def test_small_images_come_in_larger_batches(tmp_path, flags):
     steps = metrics_of(tmp_path / "out")["step"].diff().fillna(metrics_of(tmp_path / "out")["step"][0])
     assert steps.iloc[0] == 2  # 120 images, 60 at a time
     assert steps.iloc[-1] == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "decay"),
+    [
+        ({}, "cosine"),
+        ({"schedule": "random-resize"}, "cosine"),
+        ({"schedule": "progressive"}, "trapezoid"),
+        ({"schedule": "code:b0"}, "trapezoid"),
+        ({"schedule": "progressive", "decay": "linear"}, "linear"),
+        ({"schedule": "s", "recipe": "efficientnet_v2"}, "exponential"),
+    ],
+)
+def test_the_rate_falls_late_where_images_grow(settings, decay):
+    assert make_recipe(TrainSettings(arch="efficientnet_v2_s", **settings)).decay == decay
 
 
 def test_the_plan_writes_nothing_and_is_what_happens(tmp_path, monkeypatch, flags, capsys):

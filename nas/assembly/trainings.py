@@ -26,11 +26,12 @@ _DROPOUT_FACTORS = (0.5, 1.5)
 
 def make_recipe(settings: TrainSettings) -> Recipe:
     """Return the recipe that settings ask for; raise InvalidInputError where they do not fit together."""
-    recipe = (
-        Recipe(batch_size=settings.batch_size)
-        if settings.recipe == "default"
-        else get_recipe(settings.recipe, batch_size=settings.batch_size)
-    )
+    if settings.recipe == "default":
+        # The largest images come last: results/progressive says what a rate that has fallen by then costs.
+        grows = settings.kind in ("progressive", "published")
+        recipe = Recipe(batch_size=settings.batch_size, decay="trapezoid" if grows else "cosine")
+    else:
+        recipe = get_recipe(settings.recipe, batch_size=settings.batch_size)
     given = {
         "learning_rate": settings.learning_rate,
         "decay": settings.decay,

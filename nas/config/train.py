@@ -92,7 +92,7 @@ class TrainSettings:
     """Peak learning rate, at --batch-size; by default the recipe's, 0.003 for AdamW."""
     decay: Decay | None = None
     """How the learning rate falls after its warm-up. trapezoid: along a line in the last 30% of the training only. By
-    default as the recipe has it, along a cosine for the default one."""
+    default as the recipe has it; with the default one along a cosine, or, where images grow, a trapezoid."""
     weight_decay: float | None = None
     """Of convolutions and the classifier; by default the recipe's, 0.05 for AdamW."""
     ema: float | None = None

@@ -36,7 +36,7 @@ SEEDS = (0, 1, 2)
 DATA = {"cifar10": "{folder}/all", "blur": "blur:{folder}/half?strength=1-4"}
 """Of as many images: each photograph gives two, a sharp one and a blurred one."""
 
-GROWING, LATE = {"schedule": "progressive"}, {"decay": "trapezoid"}
+GROWING, LATE = {"schedule": "progressive", "decay": "cosine"}, {"decay": "trapezoid"}
 ARMS: dict[str, dict[str, object]] = {
     "fixed": {},
     "progressive": GROWING,
@@ -47,10 +47,10 @@ ARMS: dict[str, dict[str, object]] = {
     "fixed, late decay": LATE,
     "fixed, fewer epochs, late decay": {**LATE, "epochs": round(0.6 * EPOCHS)},
     "progressive, late decay": {**GROWING, **LATE},
-    "progressive from 12, late decay": {**GROWING, **LATE, "first_image_size": 12},
 }
 REGULARISED = ("progressive, adaptive", "progressive, constant")
-CIFAR10_ONLY = (*REGULARISED, *(arm for arm in ARMS if "late" in arm))
+DEFAULT = "progressive, late decay"
+CIFAR10_ONLY = (*REGULARISED, *(arm for arm in ARMS if "late" in arm and arm != DEFAULT))
 
 
 @dataclass(frozen=True)
@@ -153,5 +153,5 @@ def test_progressive_training_is_faster_at_no_loss(images: Path, tmp_path: Path)
     adaptive, constant = (mean["accuracy"]["cifar10", arm] for arm in REGULARISED)
     assert adaptive >= constant - noise["cifar10"]
     for name in DATA:
-        assert mean["relative_time"][name, "progressive, batches to 256"] <= 0.6
-        assert mean["gain"][name, "progressive, batches to 256"] >= -noise[name]
+        assert mean["relative_time"][name, DEFAULT] <= 0.6
+        assert mean["gain"][name, DEFAULT] >= -noise[name]

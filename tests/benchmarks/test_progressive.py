@@ -153,5 +153,6 @@ def test_progressive_training_is_faster_at_no_loss(images: Path, tmp_path: Path)
     adaptive, constant = (mean["accuracy"]["cifar10", arm] for arm in REGULARISED)
     assert adaptive >= constant - noise["cifar10"]
     for name in DATA:
-        assert mean["relative_time"][name, DEFAULT] <= 0.6
+        # Of the same steps, trained beside those of one size: the default came on another day.
+        assert mean["relative_time"][name, "progressive"] <= 0.6
         assert mean["gain"][name, DEFAULT] >= -noise[name]

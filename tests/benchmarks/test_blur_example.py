@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import torch
 from rich.console import Console
 
 from nas.config import TrainSettings
@@ -47,6 +48,7 @@ def metrics(tmp_path: Path) -> pd.DataFrame:
             device="cpu",
             out=tmp_path / "training",
         )
+        torch.set_num_threads(1)
         train(settings, Console())
         OUT.mkdir(parents=True, exist_ok=True)
         pd.read_csv(tmp_path / "training" / "metrics.csv").round(5).to_csv(path, index=False)

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -227,12 +228,25 @@ def _end_with_parent(_: int) -> None:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Start processes that never see Ctrl-C, which a terminal sends to all: the one that trains ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Start processes that never see Ctrl-C, which a terminal sends to all: the one that trains ends them.
+
+    One that comes meanwhile takes effect afterwards. The processes inherit the mask. It does not hold for other threads
+    of this one: what they are sent Python would raise here, maybe in a hook around a fork, which passes errors over.
+    """
+    held: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    replaced = handler is not None and threading.current_thread() is threading.main_thread()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if replaced:
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if replaced:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

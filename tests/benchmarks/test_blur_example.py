@@ -26,7 +26,7 @@ pytestmark = pytest.mark.benchmark
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "results" / "blur_or_sharp"
 PICTURE = ROOT / "docs" / "images" / "blur_or_sharp.svg"
-NUM_PHOTOGRAPHS, VAL_IMAGES, EPOCHS = 8_000, 4_000, 35
+NUM_PHOTOGRAPHS, VAL_IMAGES, EPOCHS = 5_000, 2_000, 35
 PHASES = (EPOCHS * 2 // 7, EPOCHS * 4 // 7, EPOCHS)
 
 
@@ -45,6 +45,9 @@ def metrics(tmp_path: Path) -> pd.DataFrame:
             data=f"blur:{tmp_path}/train.parquet?strength=1-4",
             epochs=EPOCHS,
             val_images=VAL_IMAGES,
+            learning_rate=0.001,
+            clip_grad_norm=1.0,
+            stochastic_depth="0",
             device="cpu",
             out=tmp_path / "training",
         )

@@ -235,6 +235,8 @@ def test_the_site_is_built(tmp_path: Path) -> None:
     assert public <= documented
     loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="?(?:https?:)?//', "".join(pages))
     assert loaded == []
+    # A section that mkdocstrings does not see, such as one on a docstring's first line, is shown as a paragraph.
+    assert not re.search(r"<p>(?:Args|Attributes|Raises|Returns|Yields):", "".join(pages))
 
 
 def test_the_options_are_listed_with_their_defaults() -> None:

@@ -15,11 +15,13 @@ from nas.spec import ArchSpec, BlockSpec, StageSpec
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """Attributes:
-    num_params: Learnable parameters.
-    num_macs: Multiply-adds of the convolutions and the classifier in one forward pass of one image, as fvcore
-        counts them for those operators and as the paper's "FLOPs" column does.
-    num_activations: Values written by convolutions and the classifier in that pass (Radosavovic et al. 2020).
+    """What a network costs.
+
+    Attributes:
+        num_params: Learnable parameters.
+        num_macs: Multiply-adds of the convolutions and the classifier in one forward pass of one image, as fvcore
+            counts them for those operators and as the paper's "FLOPs" column does.
+        num_activations: Values written by convolutions and the classifier in that pass (Radosavovic et al. 2020).
     """
 
     num_params: int
@@ -115,10 +117,12 @@ def complexity(spec: ArchSpec, *, num_classes: int, in_channels: int, image_size
 
 @dataclass(frozen=True, slots=True)
 class StageComplexity:
-    """Attributes:
-    size: Pixels a side of what comes out.
-    num_params: As in `Complexity`.
-    num_macs: Likewise.
+    """What a stage costs.
+
+    Attributes:
+        size: Pixels a side of what comes out.
+        num_params: As in `Complexity`.
+        num_macs: Likewise.
     """
 
     size: int

@@ -1,5 +1,10 @@
-"""The documentation is run: its Python blocks as they stand, its command lines as far as parsing them."""
+"""The documentation is run: its Python blocks as they stand, its command lines as far as parsing them.
 
+Its links and the messages that it quotes lead somewhere, and the site is built from it.
+"""
+
+import ast
+import importlib
 import importlib.util
 import os
 import re
@@ -30,7 +35,17 @@ from nas.results.signals import SIGNAL_DTYPES
 from tests.running import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
+"""Those whose blocks are run."""
+LINKED_PAGES = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    ROOT / "results/README.md",
+    *sorted((ROOT / "results").glob("*/README.md")),
+    *sorted((ROOT / "nas").rglob("README.md")),
+]
+API = ("nas", "nas.data", "nas.models", "nas.results", "nas.training")
+"""Modules whose public names the Python reference must have."""
 TINY = ("--fidelity", "256x1", "--val-images", "200")
 
 
@@ -54,8 +69,19 @@ def commands(page: Path) -> list[list[str]]:
     """Return the words of every `python -m nas...` in a page's console blocks; torchrun stands for python there."""
     lines = [line for block in blocks(page) if block.language == "console" for line in block.text.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
-    parts = [re.sub(r"^torchrun .*-m nas\.", "python -m nas.", part) for part in parts]
+    parts = [re.sub(r"^(torchrun .*-m nas\.|\w+=\S+ python -m nas\.)", "python -m nas.", part) for part in parts]
     return [shlex.split(part, comments=True) for part in parts if part.startswith("python -m nas.")]
+
+
+def page_name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what follows `#` in links to a page's headings, as GitHub and MkDocs make it of them."""
+    outside_blocks = re.sub(r"^```(?s:.*?)^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    words = re.findall(r"^#+ (.*)$", outside_blocks, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in words}
 
 
 def table(page: Path, heading: str) -> list[list[str]]:
@@ -96,13 +122,13 @@ def in_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_blocks_have_a_known_language(page: Path) -> None:
     """Else a block would pass unchecked."""
     assert {block.language for block in blocks(page)} <= {"python", "console", "text", "toml"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 @pytest.mark.usefixtures("in_workplace")
 def test_python_blocks_run(page: Path, workplace: Path) -> None:
     names: dict[str, object] = {"__name__": "documentation"}
@@ -130,7 +156,7 @@ def test_the_documented_spaces_can_be_searched(module: str, workplace: Path) -> 
     assert run.trials["origin"].tolist() == ["start", "sampler"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_command_lines_parse(page: Path) -> None:
     for python, _, module, *arguments in commands(page):
         verb = module.removeprefix("nas.")
@@ -149,21 +175,72 @@ def test_settings_files_are_read() -> None:
         assert len(values) == len(entries)
 
 
-def test_the_readme_lists_the_exit_codes() -> None:
-    assert [code for code, _ in table(ROOT / "README.md", "### Exit codes")] == ["0", "1", "2", "130"]
+def test_the_exit_codes_are_listed() -> None:
+    assert [code for code, _ in table(ROOT / "docs/command_line.md", "## Exit codes")] == ["0", "1", "2", "130"]
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "results/README.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=page_name)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
-    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text(encoding="utf-8"))
+    broken = []
+    for path, anchor in links:
+        target = page.parent / path if path else page
+        if "://" in path:
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}")
     assert broken == []
 
 
-def test_the_readme_lists_every_option_with_its_default() -> None:
-    listed = {flag: default for flag, default, _ in table(ROOT / "README.md", "## Options at a glance")}
+def test_the_index_lists_every_page() -> None:
+    index = ROOT / "docs/index.md"
+    targets = re.findall(r"\]\(([^)#\s]+)", index.read_text(encoding="utf-8"))
+    linked = {(index.parent / target).resolve() for target in targets if "://" not in target}
+    assert set((ROOT / "docs").glob("*.md")) - {index} <= linked
+
+
+def test_the_messages_that_are_quoted_exist() -> None:
+    """Each sentence of a message under troubleshooting, up to what differs, is a text in the code."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "nas").rglob("*.py"))]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    texts = [node.value for node in nodes if isinstance(node.value, str)]
+    quoted = [block.text for block in blocks(ROOT / "docs/troubleshooting.md") if block.language == "text"]
+    lines = [line for text in quoted for line in text.splitlines()]
+    assert len(lines) > 20
+    unknown = []
+    for line in lines:
+        # "`NAME` must be" and ", got" are in all messages; the parts of one come from several places.
+        said = re.sub(r"^(?:error|WARNING|Warning): (?:`[^`]+`.* must be )?", "", line)
+        for part in re.split(r"…|, got |(?<=\.) |; ", said):
+            words = part.strip(" .,:;()")
+            if not any(words in text for text in texts):
+                unknown.append(words)
+    assert unknown == []
+
+
+def test_the_site_is_built(tmp_path: Path) -> None:
+    """Every link and docstring is sound, the reference has every public name, and nothing comes from a network."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    pages = [page.read_text(encoding="utf-8") for page in sorted((tmp_path / "api").rglob("index.html"))]
+    documented = set(re.findall(r'id="(nas\.[\w.]+)"', "".join(pages)))
+    public = {f"{name}.{public}" for name in API for public in importlib.import_module(name).__all__}
+    assert public <= documented
+    loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="?(?:https?:)?//', "".join(pages))
+    assert loaded == []
+    # A section that mkdocstrings does not see, such as one on a docstring's first line, is shown as a paragraph.
+    assert not re.search(r"<p>(?:Args|Attributes|Raises|Returns|Yields):", "".join(pages))
+
+
+def test_the_options_are_listed_with_their_defaults() -> None:
+    listed = {flag: default for flag, default, _ in table(ROOT / "docs/command_line.md", "## Options of a search")}
     defaults = {f"--{f.name.replace('_', '-')}": f.default for f in fields(SearchSettings)}
     assert defaults.pop("--warm-start") is True
     expected = {flag: "" if default is None or default is False else str(default) for flag, default in defaults.items()}

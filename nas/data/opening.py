@@ -14,6 +14,7 @@ from nas.errors import did_you_mean, invalid
 
 EMBEDDED_NAME = "fashion-hard"
 DATASET_NAMES = (EMBEDDED_NAME, *PUBLISHED_NAMES)
+"""Data sets that are known by name: the one in the package, and published ones that torchvision reads."""
 BLUR, CROP = "blur:", "crop:"
 
 

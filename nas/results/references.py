@@ -31,10 +31,8 @@ def dominates_reference(run: Run) -> pd.DataFrame:
         - `reference`: name of the reference network, as in `origin`,
         - `number`, `arch_id`: the candidate's,
         - `accuracy_gain`: its accuracy less the reference network's, 0 or more,
-        - `accuracy_gain_stderr`: standard error of that from validation images and seed, as if the two had been
-          validated on different images,
-        - `step_time_saving`: share of the reference network's relative step time that is saved, at most 1; missing
-          where none was measured,
+        - `accuracy_gain_stderr`: its standard error from images and seed, as if both were validated on different ones,
+        - `step_time_saving`: saved share of its relative step time, at most 1; missing where none was measured,
         - `num_params_saving`: share of its parameters, at most 1.
 
     Raises:

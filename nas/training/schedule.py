@@ -71,8 +71,10 @@ REGULARISERS = (
 
 @dataclass(frozen=True, slots=True)
 class ProgressiveSchedule:
-    """Attributes:
-    stages: One after the other.
+    """How image size and regularisation go in a training.
+
+    Attributes:
+        stages: One after the other.
     """
 
     stages: tuple[Stage, ...]

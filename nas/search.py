@@ -33,7 +33,7 @@ from nas.optimization.samplers import make_sampler
 from nas.optimization.stopping import make_stopping
 from nas.optimization.storage.address import STORAGE_VARIABLE, complete, redacted
 from nas.optimization.storage.opening import open_storage
-from nas.optimization.trials import note_sitting
+from nas.optimization.trials import note_end, note_sitting
 from nas.registry import get_space
 from nas.results.calibration.recommendation import find_recommendation
 from nas.results.disk import disk_errors
@@ -136,6 +136,7 @@ def search(settings: SearchSettings, console: Console) -> tuple[Run, Finished]:
         )
         if not finished.interrupted:
             folder.remove_checkpoints()  # Of candidates that failed in the middle of their training.
+            note_end(study, exhausted=finished.exhausted)
         return write_tables(folder, study, manifest), finished
 
 
@@ -183,8 +184,9 @@ def describe(status: Status) -> str:
         best = f"reward {status.best_reward:.4f}"
     elif status.best_accuracy is not None:
         best = f"accuracy {status.best_accuracy:.4f}"
+    why = " (no network of the space is left that was not evaluated)" if status.exhausted else ""
     lines = {
-        "Search": f"{status.state}, {cli.short_path(status.run)}",
+        "Search": f"{status.state}{why}, {cli.short_path(status.run)}",
         "Candidates": f"{status.measured + status.stopped + status.failed} of {status.budget}: "
         f"{status.measured} measured, {status.stopped} stopped early, {status.failed} failed; "
         f"{status.under_way} under way",

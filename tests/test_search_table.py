@@ -12,6 +12,7 @@ from rich.console import Console
 
 import nas.results
 from nas.config import SearchSettings
+from nas.optimization.trials import note_sitting
 from nas.results import compare, dominates_reference, importance
 from nas.results.report import write_pictures, write_report
 from nas.results.status import read_status
@@ -118,6 +119,29 @@ def test_status(found):
     assert status.best_reward is None
     assert status.best_accuracy == found.best["accuracy"]
     assert f"accuracy {found.best['accuracy']:.4f}" in describe(status)
+
+
+def test_a_search_that_has_evaluated_every_network_is_finished(table, tmp_path, capsys):
+    run = find(table, tmp_path / "run", budget=25)
+    status = read_status(run.folder.path)
+    assert (status.state, status.exhausted, status.measured, status.budget) == ("finished", True, 21, 25)
+    assert "finished (no network of the space is left that was not evaluated)" in describe(status)
+    note_sitting(run.folder.read_study(), 25)  # as when it is resumed
+    with run.folder.lock():
+        status = read_status(run.folder.path)
+    assert (status.state, status.exhausted) == ("running", False)
+    status = read_status(run.folder.path)
+    assert (status.state, status.exhausted) == ("stopped", False)
+    assert exit_code(main, ["--resume", run.folder.path]) == 0
+    capsys.readouterr()
+    assert exit_code(main, ["--status", run.folder.path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["state"], found["exhausted"]) == ("finished", True)
+
+
+def test_a_space_that_is_used_up_with_the_budget_is_not_why_it_ended(found):
+    assert read_status(found.folder.path).state == "finished"
+    assert not read_status(found.folder.path).exhausted
 
 
 def test_the_report_is_of_the_same_objectives(found, tmp_path):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import tyro
 
+from nas.cli.completion import asks_for_completion, hand_out
 from nas.cli.settings_file import read_settings, rule_of
 from nas.errors import InvalidInputError, did_you_mean, invalid
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound="DataclassInstance")
 
-_COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")
-_SHELLS = ("bash", "zsh", "fish")
 _RULE = re.compile(r"^ *-{3,} *$", re.MULTILINE)
 _BAD_VALUE = re.compile(r"Error parsing --(?P<flag>[\w-]+): .*: '(?P<value>.*)'")
 
@@ -32,10 +31,8 @@ def parse(kind: type[Settings], prog: str, args: Sequence[str], default: Setting
     Raises:
         InvalidInputError: If an argument, or the file, cannot be read.
     """
-    if args and args[0] in _COMPLETIONS:
-        shell = args[1] if len(args) > 1 else None
-        if shell not in _SHELLS:
-            raise invalid("shell", f"one of {', '.join(_SHELLS)}", shell, f"For example: {prog} {args[0]} bash.")
+    is_completion = asks_for_completion(args, prog)
+    if is_completion:
         # A shell completes the first word, and that of `python -m nas.search` is any Python's.
         prog = prog.removeprefix("python -m ").replace(".", "-")
     _check_flags(kind, prog, args)
@@ -46,6 +43,9 @@ def parse(kind: type[Settings], prog: str, args: Sequence[str], default: Setting
     except SystemExit as ending:
         if ending.code:
             raise _one_line(kind, prog, said.getvalue()) from ending
+        if is_completion:
+            hand_out(args, said.getvalue())
+            raise
         if os.environ.get("NO_COLOR"):
             print(said.getvalue(), end="")  # noqa: T201
             raise

@@ -54,15 +54,24 @@ class Sitting:
     Attributes:
         budget: Candidates that the study is to hold at its end.
         began_utc: ISO 8601, UTC.
+        exhausted: Whether it ended below the budget because no network of the space was left.
     """
 
     budget: int
     began_utc: str
+    exhausted: bool = False
 
 
 def note_sitting(study: optuna.Study, budget: int) -> None:
     """Keep on a study that a driver now begins to work on it."""
     study.set_user_attr(_SITTING, asdict(Sitting(budget, datetime.now(UTC).isoformat())))
+
+
+def note_end(study: optuna.Study, *, exhausted: bool) -> None:
+    """Keep on a study why its last sitting ended, until the next one begins."""
+    sitting = sitting_of(study)
+    if exhausted and sitting is not None:
+        study.set_user_attr(_SITTING, asdict(replace(sitting, exhausted=True)))
 
 
 def sitting_of(study: optuna.Study) -> Sitting | None:

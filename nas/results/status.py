@@ -19,7 +19,8 @@ from nas.results.run import Run
 class Status:
     """Attributes:
     run: The folder.
-    state: "running", "finished" (the budget is used up), or "stopped" before that.
+    state: "running", "finished" (the budget is used up, or the space), or "stopped" before that.
+    exhausted: Whether it finished below the budget because no network of the space is left that was not evaluated.
     budget: Candidates to evaluate.
     measured: Candidates measured; likewise `stopped`, early in their training, and `failed`.
     under_way: Candidates being evaluated; 0 where no search runs.
@@ -33,6 +34,7 @@ class Status:
 
     run: Path
     state: Literal["running", "finished", "stopped"]
+    exhausted: bool
     budget: int
     measured: int
     stopped: int
@@ -65,9 +67,11 @@ def _status(folder: RunFolder, is_running: bool) -> Status:
     budget = run.manifest.settings["budget"] if sitting is None else sitting.budget
     states = run.trials["state"].value_counts()
     done, now = len(run.trials), datetime.now(UTC)
+    exhausted = not is_running and sitting is not None and sitting.exhausted and done < budget
     return Status(
         run=folder.path,
-        state="running" if is_running else "finished" if done >= budget else "stopped",
+        state="running" if is_running else "finished" if exhausted or done >= budget else "stopped",
+        exhausted=exhausted,
         budget=budget,
         measured=int(states.get("measured", 0)),
         stopped=int(states.get("stopped", 0)),

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ import pytest
 import tyro
 
 from nas import InvalidInputError, cli
-from tests.running import ROOT, exit_code, start
+from tests.running import ROOT, SETTINGS, exit_code, start
 
 VERBS = ("search", "train", "evaluate", "export", "measure", "predict", "profile", "scale")
 
@@ -189,17 +189,44 @@ def test_help_has_colours_where_they_are_wanted(environment, coloured):
     assert ("\x1b[" in printed) == coloured
 
 
-def complete(script, word):
-    """Return what bash would offer for a word typed behind the command."""
-    typed = f"COMP_WORDS=(nas-search {word}); COMP_CWORD=1; _tyro_nas_search; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+def complete(script, word, verb="search"):
+    """Return what bash would offer for a word typed behind the command, a line each."""
+    typed = f"COMP_WORDS=(nas-{verb} {word}); COMP_CWORD=1; _tyro_nas_{verb}; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run(["bash", "-c", f"{script}\n{typed}"], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+    return done.stdout.splitlines()
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+@needs_bash
 def test_a_shell_completes_flags_of_its_own_command_only():
     script, err = start("-m", "nas.search", "--tyro-print-completion", "bash").communicate(timeout=60)
     assert err == ""
     assert set(re.findall(r"^ *complete -F \w+ (.*)$", script, re.MULTILINE)) <= {"nas-search", '"$_prog_basename"'}
     assert complete(script, "--samp") == ["--sampler"]
     assert {"--status", "--step-mode", "--step-dtype"} <= set(complete(script, "--st"))
+
+
+@needs_bash
+@pytest.mark.parametrize("verb", SETTINGS)
+def test_a_shell_offers_flags_and_no_words_of_their_help(verb, capsys):
+    args = ["--tyro-print-completion", "bash"]
+    with pytest.raises(SystemExit):
+        cli.parse(SETTINGS[verb], f"python -m nas.{verb}", args)
+    names = {f"--{field.name.replace('_', '-')}" for field in fields(SETTINGS[verb])}
+    offered = set(complete(capsys.readouterr().out, "--", verb))
+    assert {"--json", "--config"} & names <= offered <= names | {f"--no-{name[2:]}" for name in names} | {"--help"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_script_that_is_written_is_the_one_that_is_printed(shell, tmp_path, capsys):
+    path = tmp_path / "script"
+    for args in (["--tyro-print-completion", shell], ["--tyro-write-completion", shell, str(path)]):
+        with pytest.raises(SystemExit):
+            cli.parse(SETTINGS["search"], "python -m nas.search", args)
+    printed = capsys.readouterr().out
+    assert printed == path.read_text(encoding="utf-8") + "\n"
+    (spec,) = [line for line in printed.splitlines() if line.startswith("COMPLETION_SPEC = ")]
+    assert "own as package.module:attribute" in spec
+    assert not re.search(r"\\n", spec)

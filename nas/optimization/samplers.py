@@ -5,7 +5,6 @@ so a search that was killed and resumed proposes what it would have proposed, an
 """
 
 import functools
-import importlib.util
 import logging
 from typing import Any
 
@@ -152,8 +151,6 @@ def num_random_trials(name: str, budget: int) -> int:
 
 
 def _check_gp(budget: int, objective: Objective) -> None:
-    if importlib.util.find_spec("scipy") is None:
-        raise invalid("sampler", "installed", "gp", 'It needs SciPy: pip install "nas[gp]".')
     if budget > GP_TRIALS:
         _warn_of_gp_cost(budget, len(objective.metrics))
 

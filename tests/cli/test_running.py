@@ -1,8 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 
 from nas import InvalidInputError, NasError, cli
 from nas.errors import DivergedError, WorkerStartError
-from tests.running import exit_code
+from tests.running import ROOT, exit_code
 
 
 def raising(error):
@@ -46,3 +49,13 @@ def test_a_verb_gets_the_arguments_and_its_code_is_the_exit_code():
 
     assert exit_code(verb, ["--loaves", 3]) == 7
     assert found == ["--loaves", "3"]
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-m", "nas.train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == b""
+    assert process.returncode == 1

@@ -176,12 +176,6 @@ def test_an_unknown_sampler_is_an_error(space):
         make_sampler("tpee", space=space, seed=0, trial_number=0, budget=10, objective=REWARD)
 
 
-def test_the_gaussian_process_without_scipy_names_the_extra(space, monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(InvalidInputError, match=r'pip install "nas\[gp\]"'):
-        make_sampler("gp", space=space, seed=0, trial_number=0, budget=10, objective=REWARD)
-
-
 def test_the_gaussian_process_warns_once_of_a_long_search(space, caplog):
     pytest.importorskip("scipy")
     for number in (2, 3, 4):  # a warm start takes the first numbers

@@ -1,7 +1,6 @@
 """The contract that every sampler keeps, on a real space with real studies."""
 
 import os
-import sys
 
 import numpy as np
 import optuna

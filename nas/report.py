@@ -13,11 +13,11 @@ from nas.results.folder import RunFolder, make_folder
 from nas.results.report import is_finished, require_extra, write_pictures, write_report
 
 
-def report(settings: ReportSettings, console: Console) -> Path:
+def report(settings: ReportSettings, console: Console) -> tuple[Path, list[Path]]:
     """Write the page and, if asked for, the pictures; with `watch` again and again until the search is over.
 
     Returns:
-        The page.
+        The page, and the pictures.
 
     Raises:
         InvalidInputError: If the run cannot be read, nothing can be written there, or an optional package is missing.
@@ -27,6 +27,7 @@ def report(settings: ReportSettings, console: Console) -> Path:
     folder = RunFolder.open(settings.run)
     page = (settings.out or folder.path / "report.html").resolve()
     make_folder(page.parent, "out")
+    pictures: list[Path] = []
     while True:
         run = load(folder.path)
         finished = is_finished(run)
@@ -34,16 +35,20 @@ def report(settings: ReportSettings, console: Console) -> Path:
         console.print(f"Report of {len(run.trials)} candidates in {cli.short_path(page)}")
         if settings.png is not None:
             make_folder(settings.png, "png")
-            written = write_pictures(run, settings.png)
-            console.print(f"{len(written)} pictures in {cli.short_path(settings.png.resolve())}")
+            pictures = write_pictures(run, settings.png)
+            console.print(f"{len(pictures)} pictures in {cli.short_path(settings.png.resolve())}")
         if settings.watch is None or finished:
-            return page
+            return page, pictures
         time.sleep(settings.watch)
 
 
 def main(args: Sequence[str]) -> int:
     """Run the command line; return its exit code."""
-    report(cli.parse(ReportSettings, "python -m nas.report", args), cli.console())
+    settings = cli.parse(ReportSettings, "python -m nas.report", args)
+    page, pictures = report(settings, cli.console(stderr=settings.json))
+    if settings.json:
+        paths = [str(cli.short_path(path.resolve())) for path in pictures]
+        cli.print_json({"report": str(cli.short_path(page)), "pictures": paths})
     return 0
 
 

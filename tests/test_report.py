@@ -1,12 +1,18 @@
 """`python -m nas.report`, in this process and as a user runs it."""
 
+import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import nas.results
+from nas.optimization.objectives import PARETO
+from nas.optimization.trials import note_end, note_sitting
 from nas.report import main
+from nas.results.report import is_finished
 from tests.results.report.conftest import add_candidates, make_run
 from tests.running import everything_in, exit_code, start
 
@@ -55,6 +61,26 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path, 
     error = capsys.readouterr().err
     assert package in error
     assert 'pip install "nas[report]"' in error
+
+
+def test_what_was_written_is_told_to_programs(tmp_path, capsys):
+    folder = make_run(tmp_path / "run", 3)
+    assert exit_code(main, [folder.path, "--png", tmp_path / "png", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"report": str(folder.path / "report.html"), "pictures": told["pictures"]}
+    assert {Path(path) for path in told["pictures"]} == set((tmp_path / "png").iterdir())
+
+
+def test_a_search_that_ran_out_of_networks_or_goes_on_to_more_is_reported_as_such(tmp_path):
+    folder = make_run(tmp_path / "run", 3)
+    with folder.lock():
+        study = folder.study(PARETO)
+        note_sitting(study, 5)
+        assert not is_finished(nas.results.load(folder.path))
+        note_end(study, exhausted=True)
+        assert is_finished(nas.results.load(folder.path))
+        note_sitting(study, 4)
+        assert not is_finished(nas.results.load(folder.path))
 
 
 def test_a_report_imports_no_torch(tmp_path):

@@ -30,6 +30,10 @@ class ReportSettings:
     watch: float | None = None
     """Seconds after which all is written anew, until the search has used up its budget or Ctrl-C. The page reloads
     itself as often."""
+    json: bool = False
+    """Print what was written as one JSON object and nothing else to stdout."""
+    config: Path | None = None
+    """TOML file of settings by the names of flags; flags override it."""
 
     def check(self) -> None:
         """Raise InvalidInputError for values that no machine could make right."""

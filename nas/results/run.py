@@ -12,7 +12,7 @@ from nas.html import html_table
 from nas.optimization.objectives import PARETO, get_objective
 from nas.optimization.pareto import pareto_front
 from nas.optimization.samplers import num_random_trials
-from nas.optimization.trials import candidates, spec_of
+from nas.optimization.trials import candidates, sitting_of, spec_of
 from nas.results.architectures import architectures_frame
 from nas.results.damage import whole
 from nas.results.family import Family
@@ -38,6 +38,8 @@ class Run:
         trials: One row per evaluated candidate; `nas.results.frame.trials_frame` documents the columns.
         objectives: What the front is made of, column to "max" or "min". They follow from the search's objective:
             accuracy, relative_step_time and num_params unless that is made of others.
+        sitting: What the search was last started or resumed for, and whether it ran out of networks; None for runs from
+            before that was kept.
         best_by: Column in which the best candidate is the highest, "reward" or "accuracy".
     """
 
@@ -46,6 +48,7 @@ class Run:
         self.manifest = manifest
         self.candidates = candidates(study)
         self.trials = trials_frame(study)
+        self.sitting = sitting_of(study)
         self._seed_noise = seed_noise(study)
         self._specs = {trial.number: spec_of(trial) for trial in self.candidates}
         objective = get_objective(manifest.objective)

@@ -29,15 +29,18 @@ def references(run: Run) -> pd.DataFrame:
 
 
 def budget(run: Run) -> int | None:
-    """Return how many candidates the search was to evaluate; None where the manifest does not say."""
+    """Return how many candidates the search is to evaluate; None where neither study nor manifest says."""
+    if run.sitting is not None:
+        return run.sitting.budget
     found = run.manifest.settings.get("budget")
     return found if isinstance(found, int) else None
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the search has used up its budget."""
+    """Whether the search has used up its budget, or its space."""
     wanted = budget(run)
-    return wanted is not None and len(run.trials) >= wanted
+    is_exhausted = run.sitting is not None and run.sitting.exhausted
+    return is_exhausted or (wanted is not None and len(run.trials) >= wanted)
 
 
 def plane_front(run: Run, cost: str) -> pd.DataFrame:

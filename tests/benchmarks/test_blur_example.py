@@ -64,8 +64,8 @@ def draw(accuracy: pd.Series) -> None:
     axes.plot(accuracy.index, 100 * accuracy, color="#0072b2")
     for phase in PHASES:
         axes.plot(phase, 100 * accuracy[phase], "o", color="#d55e00")
-        axes.annotate(f"{accuracy[phase]:.1%}", (phase, 100 * accuracy[phase]), (-6, -16), textcoords="offset points")
-    axes.set(xlabel="epoch", ylabel="validation accuracy, %", xlim=(0, EPOCHS + 1))
+        axes.annotate(f"{accuracy[phase]:.1%}", (phase, 100 * accuracy[phase]), (-14, -16), textcoords="offset points")
+    axes.set(xlabel="epoch", ylabel="validation accuracy, %", xlim=(0, EPOCHS + 2))
     axes.grid(alpha=0.3)
     figure.savefig(PICTURE, metadata={"Date": None})
     plt.close(figure)

@@ -276,7 +276,11 @@ def main(args: Sequence[str]) -> int:
         return 130
     if run.pareto.empty:
         return 1
-    console.print(f"Train the small one with: python -m nas.train --arch {cli.short_path(run.folder.arch_path('S'))}")
+    words = ["--arch", str(cli.short_path(run.folder.arch_path("S")))]
+    if settings.table is None:
+        words += ["--data", settings.data]
+    train = f"Train the small one with: python -m nas.train {shlex.join(words)}"
+    console.print(train, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

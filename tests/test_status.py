@@ -150,4 +150,4 @@ def test_a_search_that_goes_on_is_looked_at_again_and_again(tmp_path):
     assert datetime.fromisoformat(found["front"][0]["ended_utc"]).tzinfo is not None
     assert found["family"] == {size: spec.to_dict() for size, spec in run.family().items()}
     assert len(re.findall(r"^\[\d/5\] #\d+ accuracy", err, re.MULTILINE)) == 5
-    assert "Train the small one with" in err
+    assert f"python -m nas.train --arch {run_path}/S.json --data {data}\n" in err

@@ -18,6 +18,7 @@ OUTSIDE = (
     "CHANGELOG.md",
     "LICENSE",
     "examples/*.md",
+    "examples/*.ipynb",
     "nas/data/embedded/README.md",
     "results/README.md",
     "results/*/README.md",
@@ -27,7 +28,7 @@ _LINK = re.compile(r"(?<=\]\()([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that lie outside docs/."""
+    """Add the pages, and what they link to, that lie outside docs/."""
     root = Path(config.config_file_path).parent
     for pattern in OUTSIDE:
         for path in sorted(root.glob(pattern)):

@@ -240,7 +240,7 @@ def test_default_proxy_ranks_on_the_embedded_data_as_longer_training_does():
     assert table.set_index("name").loc[DEFAULT, "tau"] >= 0.6
 
 
-def test_no_idea_beats_the_default_proxy_by_more_than_chance():
+def test_none_of_the_ideas_beats_the_default_proxy_by_more_than_chance():
     data, val_images = cifar10(), 10_000
     tasks = default_tasks(data, val_images) + [
         Task(data, val_images, idea, network, fidelity, BRIEF_SEEDS[0], recipe)

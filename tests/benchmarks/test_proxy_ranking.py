@@ -54,24 +54,24 @@ DEFAULT = "default"
 LONG = Recipe()
 IDEAS: dict[str, tuple[str, Recipe]] = {
     "half the images": ("2500x2", PROXY_RECIPE),
+    "late decay": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, decay="trapezoid")),
+    "AdamW at 0.001": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, learning_rate=0.001)),
+    "AdamW at 0.01": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, learning_rate=0.01)),
     "one epoch": ("5000x1", PROXY_RECIPE),
     "one epoch of twice the images": ("10000x1", PROXY_RECIPE),
-    "twice the images": ("10000x2", PROXY_RECIPE),
-    "four epochs": ("5000x4", PROXY_RECIPE),
     "images of 24 pixels": ("5000x2@24", PROXY_RECIPE),
     "images of 16 pixels": ("5000x2@16", PROXY_RECIPE),
     "flips and shifts": (DEFAULT_FIDELITY, LONG),
-    "AdamW at 0.001": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, learning_rate=0.001)),
-    "AdamW at 0.01": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, learning_rate=0.01)),
     "SGD at 0.05": (
         DEFAULT_FIDELITY,
         Recipe(flip=False, shift=0, optimizer="sgd", learning_rate=0.05, weight_decay=5e-4),
     ),
     "constant learning rate": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, decay="constant")),
-    "late decay": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, decay="trapezoid")),
     "no label smoothing": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, label_smoothing=0.0)),
     "batches of 32": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, batch_size=32)),
     "batches of 128": (DEFAULT_FIDELITY, Recipe(flip=False, shift=0, batch_size=128)),
+    "twice the images": ("10000x2", PROXY_RECIPE),
+    "four epochs": ("5000x4", PROXY_RECIPE),
 }
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import random
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -12,9 +13,13 @@ from rich.console import Console
 import nas.results
 from nas.assembly import live_tables
 from nas.config import SearchSettings
-from nas.optimization.trials import noise_repeats
+from nas.execution.endings import ending_of
+from nas.execution.events import Retrained, Retraining
+from nas.optimization.objectives import PARETO
+from nas.optimization.trials import NoiseRepeat, noise_repeats, note_noise_repeat
 from nas.results.status import read_status
 from nas.search import main, search
+from tests.results.report.conftest import make_run
 from tests.running import ROOT, exit_code
 from tests.stripes import CLASS_NAMES, write_stripes
 
@@ -57,6 +62,25 @@ def test_where_there_is_nothing_to_learn_everything_says_so(blank, tmp_path, mon
     assert json.loads(printed.out)["noise"]["warning"] == run.noise.warning
     assert WARNING in printed.err
     assert "again with another seed" not in printed.err  # Both are done.
+
+
+def test_there_is_no_warning_while_networks_are_trained_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(live_tables, "WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr(live_tables, "WRITE_FRACTION", float("inf"))
+    folder = make_run(tmp_path / "run", 12)
+    with folder.lock():
+        study = folder.study(PARETO)
+        first = ending_of(study.trials[0])
+        # One repeat, and far from the first training: it says that the noise is larger than the spread.
+        again = replace(first.measurement, accuracy=0.0)
+        note_noise_repeat(study, NoiseRepeat(1, first.number, again))
+        tables = live_tables.LiveTables(folder, study, folder.manifest)
+        for event in (Retraining(0, first.spec, 2, 2), first, Retrained(0, 2, 2, None)):
+            tables.on_event(event)
+        assert not caplog.records
+        for event in (first, first):
+            tables.on_event(event)
+        assert sum(WARNING in record.getMessage() for record in caplog.records) == 1
 
 
 def test_the_run_with_the_defaults_does_not_warn():

@@ -22,14 +22,14 @@ from nas.space import SearchSpace
 NUM_NETWORKS = 3
 """Candidates that are trained again where no reference network was measured."""
 
-SPACING = 20
-"""Candidates for each repeat: a search that has just begun finds networks first, and its noise on the way."""
+NUM_BEFORE = 40
+"""Candidates before the first repeat: a search that has just begun finds networks first. Repeats then come together, as
+one or two of them say too little."""
 
 
 @dataclass(slots=True)
 class NoiseRepeats:
-    """Deals repeats out to the reference networks in turn, once all of them have ended: one for every `SPACING`
-    candidates, and the others at the end.
+    """Deals repeats out to the reference networks in turn, once `NUM_BEFORE` candidates have ended, or all there are.
 
     Where no reference was measured, the first measured candidates take their place. A repeat that was done, or failed,
     is never done again; one that was running when its search was killed is. Several drivers look at what the others
@@ -62,7 +62,7 @@ class NoiseRepeats:
         done = {each.repeat for each in noise_repeats(self.study)}
         missing = [repeat for repeat in range(1, self.num_repeats + 1) if repeat not in done | self.running]
         self._is_done = not missing and not self.running
-        networks = self._networks(at_end, begun=self.num_repeats - len(missing)) if missing else []
+        networks = self._networks(at_end) if missing else []
         if not networks:
             return None
         repeat = missing[self.preference % len(missing)]
@@ -81,10 +81,10 @@ class NoiseRepeats:
         self.running.remove(job.repeat)
         return done
 
-    def _networks(self, at_end: bool, begun: int) -> list[FrozenTrial]:
-        """Return what is trained again in turn; nothing where it is too early for another repeat than those `begun`."""
+    def _networks(self, at_end: bool) -> list[FrozenTrial]:
+        """Return what is trained again in turn; nothing where it is too early to say."""
         trials, ended = self.study.get_trials(deepcopy=False), candidates(self.study)
-        if not at_end and len(ended) < (begun + 1) * SPACING:
+        if not at_end and len(ended) < NUM_BEFORE:
             return []
         measured = [t for t in ended if measurement_of(t) is not None]
         references = [t for t in trials if _is_reference(t, self.space)]

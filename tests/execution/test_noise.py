@@ -8,7 +8,7 @@ from optuna.samplers import PartialFixedSampler
 from nas.evaluation.job import Job, job_seed
 from nas.execution import Executor, InProcessExecutor, WorkerPool
 from nas.execution.events import Event, Measured, Retrained, Retraining, Started
-from nas.execution.noise import SPACING, NoiseRepeats
+from nas.execution.noise import NUM_BEFORE, NoiseRepeats
 from nas.optimization.trials import NoiseRepeat, candidates, noise_repeats, note_noise_repeat
 from tests.execution.support import (
     FIDELITY,
@@ -30,11 +30,11 @@ def executor(tmp_path: Path, workers: int = 0, **options: object) -> Executor:
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_reference_networks_take_turns_now_and_then_and_at_the_end(tmp_path: Path, workers: int) -> None:
+def test_reference_networks_take_turns_after_the_first_candidates(tmp_path: Path, workers: int) -> None:
     study, events = open_study(), list[Event]()
     with executor(tmp_path, workers, sleep_s=0.02) as jobs:
-        finished = search(study, jobs, budget=SPACING + 2, noise_repeats=5, events=events)
-    assert finished.num_candidates == len(candidates(study)) == SPACING + 2
+        finished = search(study, jobs, budget=NUM_BEFORE + 2, noise_repeats=5, events=events)
+    assert finished.num_candidates == len(candidates(study)) == NUM_BEFORE + 2
     done = noise_repeats(study)
     assert [(each.repeat, each.number) for each in done] == [(1, 0), (2, 1), (3, 0), (4, 1), (5, 0)]
     measurements = [each.measurement for each in done if each.measurement is not None]
@@ -42,7 +42,7 @@ def test_reference_networks_take_turns_now_and_then_and_at_the_end(tmp_path: Pat
     assert len({job_seed(0, FIDELITY), *(each.seed for each in measurements)}) == 6
     begun = [type(e) for e in events if isinstance(e, Started | Retraining)]
     if not workers:
-        assert begun == [Started] * SPACING + [Retraining] + [Started] * 2 + [Retraining] * 4
+        assert begun == [Started] * NUM_BEFORE + [Retraining] * 5 + [Started] * 2
     assert sum(isinstance(e, Retrained) for e in events) == 5
     assert sorted(line.partition("#")[2] for line, _ in log_lines(tmp_path / "log", "done")) == list("12345")
 

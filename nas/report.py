@@ -10,7 +10,7 @@ from nas import cli
 from nas.config import ReportSettings
 from nas.results import load
 from nas.results.folder import RunFolder, make_folder
-from nas.results.report import is_finished, require_extra, write_pictures, write_report
+from nas.results.report import require_extra, write_pictures, write_report
 
 
 def report(settings: ReportSettings, console: Console) -> tuple[Path, list[Path]]:
@@ -30,7 +30,7 @@ def report(settings: ReportSettings, console: Console) -> tuple[Path, list[Path]
     pictures: list[Path] = []
     while True:
         run = load(folder.path)
-        finished = is_finished(run)
+        finished = run.is_finished
         write_report(run, page, reload_s=None if finished else settings.watch)
         console.print(f"Report of {len(run.trials)} candidates in {cli.short_path(page)}")
         if settings.png is not None:

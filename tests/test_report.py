@@ -12,7 +12,6 @@ import nas.results
 from nas.optimization.objectives import PARETO
 from nas.optimization.trials import note_end, note_sitting
 from nas.report import main
-from nas.results.report import is_finished
 from tests.results.report.conftest import add_candidates, make_run
 from tests.running import everything_in, exit_code, start
 
@@ -76,11 +75,11 @@ def test_a_search_that_ran_out_of_networks_or_goes_on_to_more_is_reported_as_suc
     with folder.lock():
         study = folder.study(PARETO)
         note_sitting(study, 5)
-        assert not is_finished(nas.results.load(folder.path))
+        assert not nas.results.load(folder.path).is_finished
         note_end(study, exhausted=True)
-        assert is_finished(nas.results.load(folder.path))
+        assert nas.results.load(folder.path).is_finished
         note_sitting(study, 4)
-        assert not is_finished(nas.results.load(folder.path))
+        assert not nas.results.load(folder.path).is_finished
 
 
 def test_a_report_imports_no_torch(tmp_path):

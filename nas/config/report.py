@@ -28,8 +28,7 @@ class ReportSettings:
     png: Path | None = None
     """Folder for the charts as PNG files; made if it is not there, files of the same names are replaced."""
     watch: float | None = None
-    """Seconds after which all is written anew, until the search has used up its budget or Ctrl-C. The page reloads
-    itself as often."""
+    """Seconds after which all is written anew, until the search is over or Ctrl-C. The page reloads itself as often."""
     json: bool = False
     """Print what was written as one JSON object and nothing else to stdout."""
     config: Path | None = None

@@ -12,7 +12,7 @@ from nas.optimization.trials import (
     INTERRUPTED,
     ORIGIN,
     NoiseRepeat,
-    candidates,
+    is_candidate,
     measurement_of,
     noise_repeats,
     note_noise_repeat,
@@ -83,7 +83,8 @@ class NoiseRepeats:
 
     def _networks(self, at_end: bool) -> list[FrozenTrial]:
         """Return what is trained again in turn; nothing where it is too early to say."""
-        trials, ended = self.study.get_trials(deepcopy=False), candidates(self.study)
+        trials = self.study.get_trials(deepcopy=False)
+        ended = [t for t in trials if is_candidate(t)]
         if not at_end and len(ended) < NUM_BEFORE:
             return []
         measured = [t for t in ended if measurement_of(t) is not None]

@@ -55,6 +55,24 @@ class Run:
         self.objectives = dict(objective.front)
         self.best_by: str = objective.best_by
 
+    @property
+    def budget(self) -> int | None:
+        """How many candidates the search is to evaluate; None where neither study nor manifest says."""
+        if self.sitting is not None:
+            return self.sitting.budget
+        found = self.manifest.settings.get("budget")
+        return found if isinstance(found, int) else None
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the search ended because no network of the space was left that was not evaluated."""
+        return self.sitting is not None and self.sitting.exhausted
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the search has used up its budget, or its space."""
+        return self.is_exhausted or (self.budget is not None and len(self.trials) >= self.budget)
+
     @cached_property
     def pareto(self) -> pd.DataFrame:
         """The measured candidates that none beats in all `objectives` together, the best first; columns as in

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nas.optimization.trials import Sitting, num_under_way, sitting_of
+from nas.optimization.trials import Sitting, num_under_way
 from nas.results.damage import whole
 from nas.results.folder import RunFolder
 from nas.results.noise import Noise
@@ -63,15 +63,14 @@ def read_status(path: str | os.PathLike[str]) -> Status:
 def _status(folder: RunFolder, is_running: bool) -> Status:
     study = folder.read_study()
     run = Run(folder, folder.manifest, study)
-    sitting = sitting_of(study)
+    sitting = run.sitting
     budget = run.manifest.settings["budget"] if sitting is None else sitting.budget
     states = run.trials["state"].value_counts()
     done, now = len(run.trials), datetime.now(UTC)
-    exhausted = not is_running and sitting is not None and sitting.exhausted and done < budget
     return Status(
         run=folder.path,
-        state="running" if is_running else "finished" if exhausted or done >= budget else "stopped",
-        exhausted=exhausted,
+        state="running" if is_running else "finished" if run.is_finished else "stopped",
+        exhausted=not is_running and run.is_exhausted,
         budget=budget,
         measured=int(states.get("measured", 0)),
         stopped=int(states.get("stopped", 0)),

@@ -7,10 +7,9 @@ import importlib.util
 from pathlib import Path
 
 from nas.errors import invalid
-from nas.results.report.facts import is_finished
 from nas.results.run import Run
 
-__all__ = ["is_finished", "require_extra", "write_pictures", "write_report"]
+__all__ = ["require_extra", "write_pictures", "write_report"]
 
 
 def require_extra() -> None:

@@ -28,21 +28,6 @@ def references(run: Run) -> pd.DataFrame:
     return rows[rows["origin"].notna() & ~rows["origin"].isin(PROPOSED_ORIGINS)]
 
 
-def budget(run: Run) -> int | None:
-    """Return how many candidates the search is to evaluate; None where neither study nor manifest says."""
-    if run.sitting is not None:
-        return run.sitting.budget
-    found = run.manifest.settings.get("budget")
-    return found if isinstance(found, int) else None
-
-
-def is_finished(run: Run) -> bool:
-    """Whether the search has used up its budget, or its space."""
-    wanted = budget(run)
-    is_exhausted = run.sitting is not None and run.sitting.exhausted
-    return is_exhausted or (wanted is not None and len(run.trials) >= wanted)
-
-
 def plane_front(run: Run, cost: str) -> pd.DataFrame:
     """Return the candidates that none beats in accuracy and one cost (a column, lower is better), cheapest first."""
     return pareto_front(measured(run), {cost: "min", "accuracy": "max"}).drop_duplicates([cost, "accuracy"])

@@ -6,7 +6,7 @@ from importlib import resources
 
 from plotly.offline import get_plotlyjs
 
-from nas.results.report import elements, facts
+from nas.results.report import elements
 from nas.results.report.sections import sections
 from nas.results.run import Run
 
@@ -39,11 +39,9 @@ def page(run: Run, *, reload_s: float | None = None) -> str:
 
 def _state(run: Run) -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    wanted = facts.budget(run) or "an unknown number of"
+    wanted = run.budget or "an unknown number of"
     count = len(run.trials)
-    done = (
-        f"Finished: {count} candidates" if facts.is_finished(run) else f"Not finished: {count} of {wanted} candidates"
-    )
+    done = f"Finished: {count} candidates" if run.is_finished else f"Not finished: {count} of {wanted} candidates"
     return f"{done}. Written {now} from {run.folder.path.name}."
 
 

@@ -53,7 +53,7 @@ def sections(run: Run) -> list[Section]:
 
 def summary(run: Run) -> Section:
     manifest = run.manifest
-    wanted = facts.budget(run)
+    wanted = run.budget
     counts = run.trials["state"].value_counts()
     tiles = {
         f"of {wanted} candidates" if wanted else "candidates": str(len(run.trials)),

@@ -139,7 +139,11 @@ class Forecast:
 
 
 class _Cost:
-    """Predicts one metric for which lower is better."""
+    """Predicts one metric for which lower is better: its logarithm where all values are above 0.
+
+    A cost halved is then worth the same wherever it was. In plain units all room for improvement would be among the
+    dear networks, and a search hardly look for cheap ones.
+    """
 
     def __init__(self, encoding: Encoding, metric: str, codes: Codes, values: Array) -> None:
         self._encoding = encoding
@@ -148,14 +152,13 @@ class _Cost:
             # The closed form is for ten classes and three channels; other data shift all networks alike.
             self._shift = float(np.median(values - encoding.costs(codes)[:, self._column]))
         else:
-            self._is_log = bool((values > 0).all())
-            self._predictor = AccuracyPredictor(encoding, codes, np.log(values) if self._is_log else values)
+            self._predictor = AccuracyPredictor(encoding, codes, np.log(values) if (values > 0).all() else values)
 
     def predict(self, codes: Codes) -> Array:
-        if self._column is not None:
-            return self._encoding.costs(codes)[:, self._column] + self._shift
-        means = self._predictor.predict_mean(codes)
-        return np.exp(means) if self._is_log else means
+        if self._column is None:
+            return self._predictor.predict_mean(codes)
+        counted: Array = np.log(np.maximum(self._encoding.costs(codes)[:, self._column] + self._shift, 1.0))
+        return counted
 
 
 class _Chance:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,7 @@ def study():
 def improvement(encoding, past, codes, step_times):
     values = past.values.copy()
     values[:, 1] = step_times
-    changed = Past(past.measured, values, past.under_way, past.tried, past.usable, past.asked, past.networks)
-    return Forecast(encoding, PARETO, changed).improvement(codes)
+    return Forecast(encoding, PARETO, replace(past, values=values)).improvement(codes)
 
 
 def test_costs_count_by_their_ratios(study):
